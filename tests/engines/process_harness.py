@@ -113,7 +113,7 @@ class ProcessHarness(ShellTasks):
         assert pid is not None
         ticks = start_ticks(pid)
         os.kill(pid, signal.SIGKILL)
-        self.until(lambda: start_ticks(pid) != ticks or _is_zombie(pid))
+        self.until(lambda: start_ticks(pid) != ticks or is_zombie(pid))
 
     def end_everything(self) -> None:
         """No engine answers any more; supervisor and tasks are as they are."""
@@ -139,15 +139,19 @@ class ProcessHarness(ShellTasks):
         ticks = start_ticks(pid) if pid else 0
         if pid and ticks:
             os.kill(pid, signal.SIGKILL)
+        self.end_tasks()
+        if pid and ticks:
+            until(lambda: start_ticks(pid) != ticks or is_zombie(pid))
+        self.run(self.loop.shutdown_asyncgens())
+        self.loop.close()
+        shutil.rmtree(self.runtime_dir)
+
+    def end_tasks(self) -> None:
+        """Kills the tasks that were started and still run."""
         for trace in self.trace_dir.iterdir():
             for task in self.pids(trace.name):
                 if b"BATCHYARD_ATTEMPT=" + trace.name.encode() in _environment(task):
                     os.killpg(task, signal.SIGKILL)
-        if pid and ticks:
-            until(lambda: start_ticks(pid) != ticks or _is_zombie(pid))
-        self.run(self.loop.shutdown_asyncgens())
-        self.loop.close()
-        shutil.rmtree(self.runtime_dir)
 
 
 def _environment(pid: int) -> bytes:
@@ -157,6 +161,6 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"

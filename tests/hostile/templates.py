@@ -471,6 +471,8 @@ TEMPLATES: dict[str, tuple[dict[str, Any], ...]] = {
     "DescribeJobTimes": ({"jobs": [None]},),
     "ListAttempts": ({"jobId": None},),
     "InterruptInstance": ({"instanceId": None},),
+    "DrainHost": ({"host": None},),
+    "ForgetHost": ({"host": None},),
 }
 
 

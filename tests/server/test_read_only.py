@@ -20,7 +20,7 @@ from batchyard.wire.sigv4 import sign
 
 NOW_MS = 1_790_000_000_000
 CHANGING_VERBS = re.compile(
-    "Add|Associate|Attach|Cancel|Confirm|Create|Delete|Deregister|Detach|Disable|Disassociate|Enable|Execute|Interrupt|"
+    "Add|Associate|Attach|Cancel|Confirm|Create|Delete|Deregister|Detach|Disable|Disassociate|Drain|Enable|Execute|Forget|Interrupt|"
     "Publish|Put|Register|Remove|Restore|Run|Schedule|Send|Set|Shutdown|Subscribe|"
     "Submit|Tag|Terminate|Unsubscribe|Untag|Update|Assume|Redrive|StartExecution|StartSyncExecution|StopExecution|"
     "TestState|GetActivityTask"  # a state that is tested may call operations; a worker takes an activity's task

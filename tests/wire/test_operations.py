@@ -26,14 +26,18 @@ def test_every_operation_of_batch_is_routed() -> None:
             botocore_service(whole).operation_names
         )
     assert [name for service, name in OPERATIONS if service == "yard"] == [
+        "CreateHostToken",
         "DescribeJobTimes",
+        "DrainHost",
         "ExplainJob",
         "ForecastJobs",
+        "ForgetHost",
         "GetService",
         "InterruptInstance",
         "ListAttempts",
         "ListDeliveries",
         "ListEnvironments",
+        "ListHosts",
         "ListInstances",
         "ListPastAttempts",
         "ListPastInstances",

@@ -29,6 +29,7 @@ from batchyard.store.queries import Reader, time_budget
 from batchyard.wire.messages import Document
 
 PROCESS = "process"  # the engine that runs programs of this machine; every other one runs images
+REMOTE = "remote"  # but this, which runs programs of machines that have joined
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -67,6 +68,24 @@ class Forecaster(Protocol):
     """Forecasts when jobs start."""
 
     async def __call__(self, job_ids: Sequence[str]) -> Forecasts: ...
+
+
+class OfferedToken(Struct, frozen=True):
+    """A new token for a host: its text, and what is kept of it."""
+
+    token_id: str
+    digest: str
+    text: str
+
+    def __repr__(self) -> str:
+        return f"OfferedToken({self.token_id!r})"
+
+
+class HostAccess(Struct, frozen=True):
+    """How machines can join. `port`: where they dial."""
+
+    port: int
+    new_token: Callable[[], OfferedToken]
 
 
 class Settings(Struct, frozen=True):
@@ -124,6 +143,7 @@ class Context:
     control: ServiceControl | None = None  # None: no service runs, as in tests of single operations
     metrics: MetricAccess | None = None  # None: no service runs
     forecaster: Forecaster | None = None  # None: no service runs
+    hosts: HostAccess | None = None  # None: no machines can join
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     log_queries: LogQueries = field(default_factory=LogQueries)
     waiters: Waiters = field(default_factory=Waiters)  # callers who wait for executions of Step Functions

@@ -20,6 +20,7 @@ from batchyard.cli import (
     simulate_command,
     workflow_commands,
 )
+from batchyard.cli.host_commands import hosts_app
 from batchyard.cli.options import Json, Raw, Url, connect, reports_errors
 from batchyard.cli.run import run
 from batchyard.cli.secrets import secrets_app
@@ -31,6 +32,7 @@ app = Application(
     help="AWS Batch on your own machines.",
 )
 app.add_typer(secrets_app, name="secrets")
+app.add_typer(hosts_app, name="hosts")
 event_commands.add_to(app)
 metric_commands.add_to(app)
 foresight_commands.add_to(app)

@@ -152,7 +152,7 @@ def _bounds(row: Document) -> str:
 
 
 def _count(row: Document) -> str:
-    return str(sum(row["instances"].values())) if "minvCpus" in row else NONE
+    return str(sum(row["instances"].values())) if "minvCpus" in row or row["instances"] else NONE
 
 
 def _market(row: Document) -> str:
@@ -256,7 +256,7 @@ INSTANCES = View(
     "instanceId",
     (
         ("INSTANCE", lambda row: row["instanceId"]),
-        ("TYPE", lambda row: row.get("instanceType", NONE)),
+        ("TYPE", lambda row: shown(row.get("hostName") or row.get("instanceType", NONE))),
         ("ENVIRONMENT", lambda row: _name(row, "computeEnvironment")),
         ("MARKET", _market),
         ("FREE CPU", lambda row: _free(row, "vcpus")),

@@ -9,9 +9,9 @@ from typing import Any
 from batchyard.core import recovery
 from batchyard.core.capacity.catalogue import Catalogue
 from batchyard.core.capacity.prices import Prices
-from batchyard.core.instances import instance_lifecycle, scaling
+from batchyard.core.instances import instance_lifecycle, joined_hosts, scaling
 from batchyard.core.jobs import attempts, cancellation, submission, task_reports, time_limits
-from batchyard.core.model import commands, consumable_commands, names, reports, service_commands
+from batchyard.core.model import commands, consumable_commands, host_commands, names, reports, service_commands
 from batchyard.core.model.changes import Changes, Snapshot
 from batchyard.core.model.commands import Answer
 from batchyard.core.model.effects import Effect
@@ -204,6 +204,12 @@ HANDLERS: dict[type[commands.Command[Any]], Handler] = {
     commands.PutParameter: parameters.put,
     commands.DeleteParameter: parameters.delete,
     InterruptInstance: overview.interrupt,
+    host_commands.CreateJoinToken: joined_hosts.create_token,
+    host_commands.JoinHost: joined_hosts.join,
+    host_commands.ConnectHost: joined_hosts.connect,
+    host_commands.DrainHost: joined_hosts.drain,
+    host_commands.ForgetHost: joined_hosts.forget,
+    host_commands.AskHosts: joined_hosts.listed,
     commands.SetHost: _set_host,
     commands.SetAway: _set_away,
     commands.SetGpus: machine_gpus.set_gpus,

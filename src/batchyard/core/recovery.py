@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from batchyard.core.instances import instance_lifecycle
 from batchyard.core.jobs import attempts, submission
 from batchyard.core.model import names
 from batchyard.core.model.changes import Snapshot
 from batchyard.core.model.consumable_records import ConsumableResource
 from batchyard.core.model.effects import Effect
+from batchyard.core.model.host_records import JoinedHost, JoinToken
 from batchyard.core.model.idempotency import Remembered, split_stored_key
 from batchyard.core.model.records import (
+    JOINED_PROVIDER,
     EndedInstance,
     Instance,
     InstanceState,
@@ -39,9 +43,7 @@ def restore(world: World, snapshot: Snapshot) -> None:
     secrets.restore(world, snapshot.documents)
     world.jobs.next_key = snapshot.next_key
     world.now_ms = snapshot.last_time_ms
-    known = [record for record in snapshot.documents.values() if isinstance(record, Instance)]
-    for instance in sorted(known, key=lambda i: (i.number, i.launched_at_ms)):
-        world.add_instance(instance)
+    _restore_instances(world, snapshot)
     ended = [record for record in snapshot.documents.values() if isinstance(record, EndedInstance)]
     world.instances.ended = {e.instance.instance_id: e for e in sorted(ended, key=lambda e: e.ended_at_ms)}
     for (_, name), record in snapshot.documents.items():
@@ -90,6 +92,19 @@ def restore(world: World, snapshot: Snapshot) -> None:
     for instance_id, instance in world.instances.items():
         if instance.state is InstanceState.READY and not world.instances.placed_on(instance_id):
             world.instances.mark_idle(instance_id, instance.idle_since_ms or snapshot.last_time_ms)
+
+
+def _restore_instances(world: World, snapshot: Snapshot) -> None:
+    """Restores the instances, as they were launched, and what is known of joined hosts: none is connected yet."""
+    known = [record for record in snapshot.documents.values() if isinstance(record, Instance)]
+    for instance in sorted(known, key=lambda i: (i.number, i.launched_at_ms)):
+        is_joined = instance.provider == JOINED_PROVIDER and instance.state is InstanceState.READY
+        world.add_instance(replace(instance, state=InstanceState.AWAY) if is_joined else instance)
+    for (_, name), record in snapshot.documents.items():
+        if isinstance(record, JoinedHost):
+            world.hosts[name] = record
+        elif isinstance(record, JoinToken):
+            world.hosts.tokens[name] = record
 
 
 def _find_parents(world: World) -> None:

@@ -56,7 +56,8 @@ SUPERVISOR = ("-m", "batchyard.engines.supervisor")  # for the interpreter
 class ProcessSettings(NamedTuple):
     """The supervisor's options; None: its own default. `enforce_cgroups` and `allow_root_jobs` are also sent to a
     supervisor that already runs: they hold for later launches. `task_open_files`: the soft limit of open files for
-    tasks, where this process has changed its own."""
+    tasks, where this process has changed its own. `lease_until_ms`: the lease at the start (protocol.ServerHello), of
+    a host whose tasks have one (see ProcessEngine.extend_lease)."""
 
     log_limit_bytes: int | None = None
     idle_seconds: float | None = None
@@ -64,10 +65,11 @@ class ProcessSettings(NamedTuple):
     task_open_files: int | None = None
     enforce_cgroups: bool = False
     allow_root_jobs: bool = False
+    lease_until_ms: int | None = None
 
 
 # The members of ProcessSettings that are command line arguments of the supervisor.
-ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds", "task_open_files")
+ARGUMENTS = ("log_limit_bytes", "idle_seconds", "keep_failed_seconds", "task_open_files", "lease_until_ms")
 
 
 class ProcessEngine:
@@ -88,6 +90,7 @@ class ProcessEngine:
     ) -> None:
         """`now_ms`: the service's clock, with which the supervisor stamps attempts and output; None: the machine's."""
         self._now_ms = now_ms or SteadyClock().now_ms
+        self.logs_dir = logs_dir
         self._directories = {"runtime": runtime_dir, "state": state_dir, "logs": logs_dir, "work": work_dir}
         self._state_dir = state_dir
         self._socket_path = runtime_dir / "server.sock"
@@ -121,6 +124,12 @@ class ProcessEngine:
     def supervisor_pid(self) -> int | None:
         """The pid of the supervisor that answered last."""
         return self._supervisor_pid
+
+    def extend_lease(self, until_ms: int) -> None:
+        """Lets the tasks run until this CLOCK_BOOTTIME, at which the supervisor ends them unless it is extended."""
+        self._settings = self._settings._replace(lease_until_ms=until_ms)
+        if self._connection is not None and self._hello is not None:
+            self._connection.send(Commands(lease_until_ms=until_ms))
 
     # -- The seam --
 
@@ -276,7 +285,8 @@ class ProcessEngine:
         self._hello = None
         environment = tuple((name, os.environ[name]) for name in BASE_VARIABLES if name in os.environ)
         options = (self._settings.enforce_cgroups, self._settings.allow_root_jobs, self._now_ms())
-        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, *options))
+        lease = self._settings.lease_until_ms or 0
+        connection.send(ServerHello(PROTOCOL_VERSION, self._epoch, environment, *options, lease))
 
     def _disconnected(self, connection: _Connection) -> None:
         if connection is self._connection:

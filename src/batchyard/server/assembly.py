@@ -81,7 +81,7 @@ def assemble(parts: Parts, host: Detected) -> Assembly:
         parts.engines,
         parts.clock,
         build_launch,
-        capacities=make_capacities(settings),
+        capacities=make_capacities(settings, parts.hosts),
         handlers={
             SendMessages: lambda effects: sender.carry_out(effects),
             EvaluateAlarms: lambda effects: alarm_evaluator.carry_out(effects),

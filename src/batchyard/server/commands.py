@@ -134,6 +134,53 @@ def down(
     _guarded(action)
 
 
+@app.command()
+def join(
+    server: Annotated[str, typer.Argument(metavar="URL", help="The server's, as `batchyard hosts token` shows it.")],
+    token: Annotated[
+        str,
+        typer.Option("--token", metavar="TOKEN", help="For the first time.", envvar="BATCHYARD_JOIN_TOKEN"),
+    ] = "",
+    state_dir: Annotated[
+        str | None,
+        typer.Option("--state-dir", metavar="PATH", help="Of this host alone; default $XDG_STATE_HOME/batchyard-host."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: this machine's.")] = None,
+    vcpus: Annotated[str | None, typer.Option("--vcpus", metavar="N", help="For jobs; default: those found.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", metavar="MIB", help="For jobs, in MiB.")] = None,
+    gpus: Annotated[str | None, typer.Option("--gpus", metavar="N", help="For jobs.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="Shown with it.")] = None,
+    expires_at: Annotated[
+        float,
+        typer.Option(
+            "--expires-at",
+            metavar="SECONDS",
+            help="When this machine is taken away, in seconds since the epoch.",
+            envvar="BATCHYARD_JOIN_EXPIRES_AT",
+        ),
+    ] = 0.0,
+    drain_seconds: Annotated[
+        float,
+        typer.Option("--drain-seconds", metavar="SECONDS", help="At SIGTERM jobs are stopped, with so long to end."),
+    ] = 0.0,
+) -> None:
+    """Let this machine run jobs of a server, in the foreground. Nothing but this program is needed here, and no root.
+
+    Ctrl-C ends the agent alone: jobs run on, and it finds them again, if it is started within the lease."""
+
+    def action() -> None:
+        from batchyard.server.hosts.join import JoinOptions, default_state_dir
+        from batchyard.server.hosts.join import join as join_server
+
+        directory = Path(state_dir) if state_dir else default_state_dir(os.environ)
+        options = JoinOptions(
+            server, token, directory, name, vcpus, memory, gpus, tuple(label or ()), expires_at, drain_seconds
+        )
+        join_server(options, say)
+
+    _guarded(action)
+
+
 @keys_app.command("add")
 def keys_add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")] = "",

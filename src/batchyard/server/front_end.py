@@ -16,6 +16,8 @@ from batchyard.server.access.peers import PeerLookup
 from batchyard.server.assembly import Assembly
 from batchyard.server.deliveries.sender import TAKEN
 from batchyard.server.forecasts.forecaster import Forecaster
+from batchyard.server.hosts.admission import HostAdmission
+from batchyard.server.hosts.host_service import host_access, serving_hosts
 from batchyard.server.http.applications import Applications
 from batchyard.server.http.loopback_listener import plain_rules
 from batchyard.server.http.server import HttpServer
@@ -65,6 +67,7 @@ class FrontEnd:
             secrets=Secrets(assembly.cipher, page_key(parts.secret), self._key_name),
             control=control(self),
             forecaster=Forecaster(parts, assembly.loop.ask, parts.clock.now_ms),
+            hosts=host_access(parts.hosts),
         )
         parts.log_writer.hook(self.context.log_filters.hook)
         self._applications = Applications(
@@ -120,6 +123,13 @@ class FrontEnd:
                 server = HttpServer(app, self._lookup, (most // 2, min(most // 2, most_of_one)))
                 await stack.enter_async_context(server.serving_on(self._parts.plain_listener))
             yield
+
+    def serving_hosts(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Takes hosts that join, while the block runs, where the settings have a port for them."""
+        parts, loop = self._parts, self._assembly.loop
+        admission = HostAdmission(loop.ask, self._assembly.machine.world, parts.secret, VERSION)
+        most = parts.max_connections[0] // JOBS_PART
+        return serving_hosts(parts.hosts, admission, self._applications.for_jobs(), self._lookup, (most, most))
 
     def health(self) -> Document:
         """Returns the body of /health."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from batchyard.core.machine import Machine
+from batchyard.engines.remote.engine import REMOTE
+from batchyard.engines.remote.messages import HOST_ADDRESS
 from batchyard.server.access.identity import Identity
 from batchyard.server.engines.choice import DOCKER
 from batchyard.server.http.job_listener import JobListener
@@ -38,4 +40,5 @@ def make_launch_builder(
         bridge_address=job_listener.address if job_listener is not None else "",
         images=ImageNames(settings.images),
         gpus=gpus,
+        addresses={REMOTE: HOST_ADDRESS},
     )

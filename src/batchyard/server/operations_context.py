@@ -11,7 +11,16 @@ from importlib.util import find_spec
 
 from msgspec import Struct
 
-from batchyard.api.context import Ask, Context, Forecaster, MetricAccess, Notifications, SecretCipher, ServiceControl
+from batchyard.api.context import (
+    Ask,
+    Context,
+    Forecaster,
+    HostAccess,
+    MetricAccess,
+    Notifications,
+    SecretCipher,
+    ServiceControl,
+)
 from batchyard.api.context import Settings as ApiSettings
 from batchyard.api.readers import Readers
 from batchyard.api.states.waiters import Waiters
@@ -71,6 +80,7 @@ def context_of(
     secrets: Secrets,
     control: ServiceControl,
     forecaster: Forecaster,
+    hosts: HostAccess | None = None,
 ) -> Context:
     """Returns the context of operations."""
     return Context(
@@ -110,6 +120,7 @@ def context_of(
         metrics=state.metrics,
         control=control,
         forecaster=forecaster,
+        hosts=hosts,
         page_key=secrets.page_key,
     )
 

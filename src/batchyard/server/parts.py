@@ -15,6 +15,7 @@ from batchyard.server.access.keys import Key, KeyFile, operator_key
 from batchyard.server.access.metadata_tokens import secret_of
 from batchyard.server.deliveries.message_signer import MessageSigner
 from batchyard.server.engines.choice import check_limits, make_engines
+from batchyard.server.hosts.host_service import HostService, open_host_service
 from batchyard.server.http.connections import allowed_connections
 from batchyard.server.http.loopback_listener import loopback_listener
 from batchyard.server.http.server import bound_to_loopback, listening_socket, url_of
@@ -53,6 +54,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     plain_listener: socket.socket | None  # on loopback, beside a listener with TLS
     local_address: str  # where jobs on the host's network reach this service: without TLS
     engines: dict[str, Engine]
+    hosts: HostService | None  # None: no hosts can join
     prices: Prices
     s3: S3 | None
     telemetry: Telemetry | None  # None: there is no collector to send to
@@ -92,6 +94,8 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
     check_listening(rules, keys)
     files_of_jobs, open_files = raise_open_files()
     clock = SteadyClock()
+    hosts = open_host_service(settings, paths, clock.now_ms)
+    engines = make_engines(settings, paths, files_of_jobs, clock.now_ms)
     return Parts(
         settings=settings,
         paths=paths,
@@ -110,7 +114,8 @@ def open_parts(settings: Settings, paths: Paths, stack: ExitStack) -> Parts:
         address=address,
         plain_listener=plain_listener,
         local_address=address if plain_listener is None else url_of(*plain_listener.getsockname()[:2]),
-        engines=make_engines(settings, paths, files_of_jobs, clock.now_ms),
+        engines=engines if hosts is None else {**engines, hosts.engine.name: hosts.engine},
+        hosts=hosts,
         prices=prices,
         s3=s3,
         telemetry=telemetry,

@@ -79,7 +79,7 @@ class Service:
             await run_beside(running, give_first_commands(self._parts, self._assembly, self._host))
             messages.starting(self._parts.paths, self._assembly.engines.lines(), self._host)
             front = FrontEnd(self._parts, self._assembly, self._host, self._control)
-            async with front.serving_jobs():
+            async with front.serving_jobs(), front.serving_hosts():
                 await self._serve(
                     front.server(),
                     running,

@@ -5,29 +5,37 @@ from __future__ import annotations
 from batchyard.api.batch import render
 from batchyard.api.batch.rules.environment_rules import check_changed_environment, check_new_environment
 from batchyard.api.checks import new_resource, require, without
-from batchyard.api.context import Call, Context
+from batchyard.api.context import REMOTE, Call, Context
 from batchyard.api.pages import read_named
 from batchyard.core.model import commands
 from batchyard.core.model.names import COMPUTE_ENVIRONMENT, resource_name
+from batchyard.core.model.records import HOST_PROVIDER, JOINED_PROVIDER
 from batchyard.wire.messages import Document
 
 # Names the engine of a new environment, where it should be another than this service's own choice. AWS has no such
 # choice; a tag is something that every client can send.
 ENGINE_TAG = "batchyard:engine"
+UNMANAGED = "UNMANAGED"  # API: CEType
 
 
 async def create_compute_environment(context: Context, call: Call, request: Document) -> Document:
     name, tags = new_resource(request, "computeEnvironmentName", "Compute Environment")
     check_new_environment(request, context.account)
+    engine = _engine(context, tags)
+    require(
+        engine != REMOTE or request["type"] == UNMANAGED,
+        f"Hosts join UNMANAGED compute environments: {ENGINE_TAG}={REMOTE} is not for MANAGED ones.",
+    )
     await context.ask(
         commands.CreateComputeEnvironment(
             name=name,
             uuid=context.new_uuid(),
             type=request["type"],
             state=request.get("state", "ENABLED"),
-            engine=_engine(context, tags),
+            engine=engine,
             document=without(request, "computeEnvironmentName", "type", "state", "tags"),
             tags=tags,
+            provider=JOINED_PROVIDER if engine == REMOTE else HOST_PROVIDER,
         )
     )
     return _named(context, name)

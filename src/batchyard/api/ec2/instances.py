@@ -21,6 +21,7 @@ STATES = {  # InstanceState: code and name
     InstanceState.LAUNCHING: (0, "pending"),
     InstanceState.READY: (16, "running"),
     InstanceState.DRAINING: (16, "running"),
+    InstanceState.AWAY: (16, "running"),
     InstanceState.TERMINATING: (32, "shutting-down"),
 }
 TERMINATED = (48, "terminated")

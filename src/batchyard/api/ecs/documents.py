@@ -37,6 +37,7 @@ STATUS_OF_STATE = {
     InstanceState.LAUNCHING: "REGISTERING",
     InstanceState.READY: "ACTIVE",
     InstanceState.DRAINING: "DRAINING",
+    InstanceState.AWAY: "ACTIVE",  # its agentConnected is false
     InstanceState.TERMINATING: "DEREGISTERING",
 }
 
@@ -210,7 +211,7 @@ def container_instance_document(
         ),
         "ec2InstanceId": instance.instance_id,
         "status": STATUS_OF_STATE[instance.state],
-        "agentConnected": True,
+        "agentConnected": instance.state is not InstanceState.AWAY,
         "runningTasksCount": inventory.running(environment, instance.instance_id),
         "pendingTasksCount": inventory.pending(environment, instance.instance_id),
         "registeredResources": _resources(instance.resources, _gpu_names(gpus, instance.gpu_ids)),

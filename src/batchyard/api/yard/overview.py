@@ -125,9 +125,11 @@ def _instance(view: InstanceView, gpus: tuple[Gpu, ...]) -> Document:
         "jobsCount": view.jobs_count,
         "next": _step(view.step),
     }
-    if view.is_host:  # it is of no type, and has no price by the hour
+    if view.is_host or view.host_name:  # it is of no type, and has no price by the hour
         del document["instanceType"], document["market"]
-    if gpus and instance.gpu_ids:
+    if view.host_name:
+        document["hostName"] = view.host_name
+    elif gpus and instance.gpu_ids:
         document["gpus"] = [_gpu(gpu) for gpu in gpus_named(gpus, instance.gpu_ids)]
     times = {
         "launchedAt": instance.launched_at_ms,

@@ -9,9 +9,9 @@ from batchyard.core.jobs import attempts
 from batchyard.core.model import reports
 from batchyard.core.model.effects import LaunchInstance, TerminateInstance
 from batchyard.core.model.reasons import StopCause
-from batchyard.core.model.records import EndedInstance, Instance, InstanceState
+from batchyard.core.model.records import JOINED_PROVIDER, EndedInstance, Instance, InstanceState
 from batchyard.core.model.refusal import Refused
-from batchyard.core.state.document_kinds import ENDED_INSTANCE
+from batchyard.core.state.document_kinds import ENDED_INSTANCE, JOINED_HOST
 from batchyard.core.state.world import World
 
 ENDED_SHOWN_MS = 3600 * 1000  # as EC2 describes terminated instances for about an hour
@@ -31,6 +31,14 @@ def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
         if instance.state is InstanceState.LAUNCHING:
             world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=world.now_ms))
             world.become_idle(instance.instance_id)
+        elif instance.provider == JOINED_PROVIDER:
+            world.hosts.connected.add(instance.instance_id)
+            _connected(world, instance)
+    elif isinstance(fact, reports.InstanceAway):
+        world.hosts.connected.discard(instance.instance_id)
+        if instance.state is InstanceState.READY:
+            world.instances.mark_busy(instance.instance_id)
+            world.put_instance(replace(instance, state=InstanceState.AWAY))
     elif isinstance(fact, reports.InstanceRefused):
         if instance.state is InstanceState.LAUNCHING:
             _pause(world, instance.environment, world.now_ms + REFUSAL_PAUSE_MS, fact.reason)
@@ -44,6 +52,29 @@ def report(world: World, provider: str, fact: reports.InstanceReport) -> None:
         else:
             _remember(world, world.instances[instance.instance_id])
             world.remove_instance(instance.instance_id)
+            world.hosts.connected.discard(instance.instance_id)
+            if world.hosts.pop(instance.instance_id, None) is not None:
+                world.changes.documents[JOINED_HOST, instance.instance_id] = None
+
+
+def _connected(world: World, instance: Instance) -> None:
+    """Lets a joined host take jobs that is connected, unless it was drained. A drain that it announced itself ends with
+    a new connection."""
+    host = world.hosts.get(instance.instance_id)
+    is_drained = host is None or host.is_draining
+    if instance.state is InstanceState.AWAY or (instance.state is InstanceState.DRAINING and instance.ends_at_ms):
+        if is_drained:
+            world.put_instance(replace(instance, state=InstanceState.DRAINING, ends_at_ms=0))
+        else:
+            resume(world, instance)
+
+
+def resume(world: World, instance: Instance) -> None:
+    """Lets a joined host take jobs again."""
+    ready_at_ms = instance.ready_at_ms or world.now_ms
+    world.put_instance(replace(instance, state=InstanceState.READY, ready_at_ms=ready_at_ms, ends_at_ms=0))
+    if not world.instances.placed_on(instance.instance_id):
+        world.become_idle(instance.instance_id)
 
 
 def _pause(world: World, name: str, until_ms: int, reason: str) -> None:

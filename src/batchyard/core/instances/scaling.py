@@ -6,7 +6,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import Need, NoLaunch
-from batchyard.core.instances import instance_lifecycle
+from batchyard.core.instances import instance_lifecycle, joined_hosts
 from batchyard.core.model.records import Environment, Health, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU
 from batchyard.core.scheduling import fleet
@@ -23,6 +23,9 @@ def scale(world: World) -> int | None:
     for name in sorted(world.environments):
         environment = world.environments[name]
         if not environment.kind.has_instances or world.instances.provider_of(environment) is None:
+            continue
+        if not environment.kind.launches_instances:
+            joined_hosts.let_go(world, name)
             continue
         if environment.status is Health.VALID:
             _keep_wanted(world, environment)

@@ -22,7 +22,8 @@ class Platform(StrEnum):
 
 
 class EnvironmentKind(StrEnum):
-    """What the jobs of an environment run on: computeResources.type (API: CRType), or UNMANAGED."""
+    """What the jobs of an environment run on: computeResources.type (API: CRType), or UNMANAGED; REGISTERED is an
+    UNMANAGED one that hosts join, where the jobs run on those."""
 
     EC2 = "EC2"
     SPOT = "SPOT"
@@ -30,15 +31,21 @@ class EnvironmentKind(StrEnum):
     FARGATE_SPOT = "FARGATE_SPOT"
     MANAGED_INSTANCES = "ECS_MANAGED_INSTANCES"
     UNMANAGED = "UNMANAGED"
+    REGISTERED = "REGISTERED"
 
     @property
     def is_managed(self) -> bool:
-        return self is not _UNMANAGED
+        return self is not _UNMANAGED and self is not _REGISTERED
 
     @property
     def has_instances(self) -> bool:
-        """Whether it launches instances of its own. UNMANAGED environments use this host as it is; on Fargate, and
+        """Whether it has instances of its own. UNMANAGED environments use this host as it is; on Fargate, and
         where ECS owns the instances, each job reserves its own share of the host."""
+        return self in _WITH_INSTANCES or self is _REGISTERED
+
+    @property
+    def launches_instances(self) -> bool:
+        """Whether it launches them itself, by demand."""
         return self in _WITH_INSTANCES
 
     @property
@@ -63,6 +70,7 @@ class EnvironmentKind(StrEnum):
 
 # Looked up once here: an enum look-up costs more than the comparison, and the scheduler does this at each step.
 _UNMANAGED = EnvironmentKind.UNMANAGED
+_REGISTERED = EnvironmentKind.REGISTERED
 _WITH_INSTANCES = (EnvironmentKind.EC2, EnvironmentKind.SPOT)
 _ON_FARGATE = (EnvironmentKind.FARGATE, EnvironmentKind.FARGATE_SPOT)
 _ON_SPOT = (EnvironmentKind.SPOT, EnvironmentKind.FARGATE_SPOT)

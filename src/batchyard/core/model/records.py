@@ -22,6 +22,7 @@ from batchyard.core.model.resources import Resources, sum_of
 AFTER_ANY_TAG = "batchyard:after-any"
 
 HOST_PROVIDER = "host"  # the capacity provider that is this machine
+JOINED_PROVIDER = "joined"  # that of hosts which join: they are counted as they are, and take nothing of a ledger
 
 # Half-open [start, stop) index ranges, ascending and disjoint.
 Ranges = tuple[tuple[int, int], ...]
@@ -89,9 +90,9 @@ class Environment(Struct, frozen=True, dict=True):
         """What the core decides by, of the document's computeResources."""
         return read_compute_resources(self.type, self.document)
 
-    @property
+    @cached_property
     def kind(self) -> EnvironmentKind:
-        return self.compute_resources.kind
+        return EnvironmentKind.REGISTERED if self.provider == JOINED_PROVIDER else self.compute_resources.kind
 
 
 class EnvironmentOrder(Struct, frozen=True):
@@ -515,6 +516,7 @@ class InstanceState(StrEnum):
     LAUNCHING = "LAUNCHING"  # asked for; its share of the host is reserved
     READY = "READY"
     DRAINING = "DRAINING"  # takes no more jobs: interrupted, or being replaced
+    AWAY = "AWAY"  # a joined host without a connection: it takes no jobs, and those on it may run on
     TERMINATING = "TERMINATING"  # asked to end; its share of the host is reserved until it has
 
 

@@ -99,6 +99,10 @@ class InstanceInterrupted(InstanceReport, frozen=True):
     notice_seconds: float
 
 
+class InstanceAway(InstanceReport, frozen=True):
+    """A joined host has no connection any more. What runs on it may run on: its engine reports what becomes of it."""
+
+
 class InstanceGone(InstanceReport, frozen=True):
     """The instance has ended: terminated as requested, or lost."""
 
@@ -112,5 +116,6 @@ TYPES: tuple[type[AnyReport], ...] = (
     InstanceReady,
     InstanceRefused,
     InstanceInterrupted,
+    InstanceAway,
     InstanceGone,
 )

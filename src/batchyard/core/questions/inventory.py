@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from batchyard.core.instances.instance_lifecycle import ENDED_SHOWN_MS
 from batchyard.core.model.commands import Command, SetHost
-from batchyard.core.model.records import EndedInstance, Instance
+from batchyard.core.model.records import JOINED_PROVIDER, EndedInstance, Instance
 from batchyard.core.model.resources import Resources
 from batchyard.core.state.world import World
 
@@ -65,6 +65,8 @@ def inventory(world: World, command: AskInstances) -> Inventory:
                 counter[job.attempt.environment, placement.instance_id] += 1
     stocks = []
     for instance_id in sorted(world.instances):
+        if world.instances[instance_id].provider == JOINED_PROVIDER and not world.instances[instance_id].environment:
+            continue  # of the provider of joined hosts, which has no machine of its own
         available = world.instances.available[instance_id]
         stocks.append(Stock(world.instances[instance_id], available.free, tuple(available.gpu_ids)))
     tasks = [TaskCount(*key, running[key], pending[key]) for key in sorted({*running, *pending})]

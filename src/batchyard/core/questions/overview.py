@@ -15,7 +15,16 @@ from batchyard.core.instances import instance_lifecycle
 from batchyard.core.model.commands import Command
 from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.names import child_id
-from batchyard.core.model.records import HOST_PROVIDER, Environment, Health, Instance, InstanceState, Queue, State
+from batchyard.core.model.records import (
+    HOST_PROVIDER,
+    JOINED_PROVIDER,
+    Environment,
+    Health,
+    Instance,
+    InstanceState,
+    Queue,
+    State,
+)
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, format_vcpus
 from batchyard.core.scheduling import fleet
 from batchyard.core.scheduling.candidates import len_of
@@ -66,6 +75,7 @@ class InstanceView(Struct, frozen=True):
     jobs_count: int
     idle_since_ms: int
     step: Step
+    host_name: str = ""  # of a joined host
 
 
 class EnvironmentView(Struct, frozen=True):
@@ -125,7 +135,11 @@ def overview(world: World, command: AskOverview) -> Overview:
     waiting = {name: _waiting(world, name) for name in sorted(world.queues)}
     running = _running(world)
     managed = [i for name in sorted(world.instances.launched_in) for i in world.instances.launched_in[name]]
-    machines = [provider.machine.instance_id for _, provider in sorted(world.instances.providers.items())]
+    machines = [
+        provider.machine.instance_id
+        for name, provider in sorted(world.instances.providers.items())
+        if name != JOINED_PROVIDER  # it has no machine of its own
+    ]
     return Overview(
         tuple(_environment(world, world.environments[n], waiting, running) for n in sorted(world.environments)),
         tuple(_queue(world, world.queues[name], waiting[name].demand) for name in waiting),
@@ -200,11 +214,11 @@ def _environment(
         theirs = waiting[name].demand
         demand = Demand(demand.jobs + theirs.jobs, demand.resources.plus(theirs.resources))
     total, free = _capacity(world, environment)
-    has_instances = environment.kind.has_instances
+    launches = environment.kind.launches_instances
     return EnvironmentView(
         environment=environment,
         kind=environment.kind,
-        strategy=environment.compute_resources.strategy.value if has_instances else "",
+        strategy=environment.compute_resources.strategy.value if launches else "",
         queues=attached,
         instances=states,
         min_milli_vcpus=environment.compute_resources.min_vcpus * MILLI_PER_VCPU,
@@ -217,7 +231,7 @@ def _environment(
         step=_in_motion(environment)
         or (
             _next_step(world, environment, {name: waiting[name] for name in attached})
-            if has_instances
+            if launches
             else _without_instances(environment)
         ),
     )
@@ -275,6 +289,8 @@ def _in_motion(environment: Environment) -> Step | None:
 
 
 def _without_instances(environment: Environment) -> Step:
+    if environment.kind.has_instances:
+        return Step(Next.NOTHING, "It launches nothing: its jobs run on the hosts that have joined it.")
     if environment.kind.is_budgeted:
         return Step(Next.NOTHING, "It launches no instances: each job reserves its own share of this host.")
     return Step(Next.NOTHING, "It launches nothing: its jobs run on this host, beside what managed instances reserve.")
@@ -333,7 +349,7 @@ def _booting(world: World, environment: str) -> list[str]:
 
 def _serves(world: World, environment: Environment, need: Need) -> bool:
     """Whether an environment would launch an instance for a need."""
-    if not (fleet.is_usable(environment) and world.can_use(environment.engine) and environment.kind.has_instances):
+    if not (fleet.is_usable(environment) and world.can_use(environment.engine) and environment.kind.launches_instances):
         return False
     return environment.name not in world.environments.paused and not isinstance(
         fleet.next_launch(world, environment, need), NoLaunch
@@ -403,6 +419,7 @@ def _instance(world: World, instance: Instance) -> InstanceView:
         jobs_count=len(keys),
         idle_since_ms=world.instances.idle_since.get(instance.instance_id, 0),
         step=_instance_step(world, instance, is_host),
+        host_name=world.hosts[instance.instance_id].facts.name if instance.instance_id in world.hosts else "",
     )
 
 
@@ -421,6 +438,11 @@ def _instance_step(world: World, instance: Instance, is_host: bool) -> Step:
         return Step(Next.BOOT, "It boots.")
     if instance.state is InstanceState.TERMINATING:
         return Step(Next.ENDING, "It ends.")
+    if instance.state is InstanceState.AWAY:
+        return Step(Next.NOTHING, "It is not connected, and takes no jobs until it is.")
+    if instance.provider == JOINED_PROVIDER:
+        drained = instance.state is InstanceState.DRAINING
+        return Step(Next.NOTHING, "It takes no more jobs (batchyard hosts drain)." if drained else "")
     if instance.state is InstanceState.DRAINING:
         return Step(Next.ENDING, "It takes no more jobs, and is taken away.", instance.ends_at_ms)
     if instance.instance_id not in world.instances.idle_since:

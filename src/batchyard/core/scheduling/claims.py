@@ -87,7 +87,7 @@ def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
     return Ahead(
         {instance_id: claim for offer in offers for instance_id in offer.instance_ids},
         {offer.environment: claim for offer in offers if offer.budget is not None},
-        frozenset(o.environment for o in offers if world.environments[o.environment].kind.has_instances),
+        frozenset(o.environment for o in offers if world.environments[o.environment].kind.launches_instances),
         {offer.environment: FleetClaims(claim) for offer in offers if offer.instances is not None},
     )
 
@@ -95,7 +95,7 @@ def _everything(world: World, shape: Shape, offers: list[Offer]) -> Ahead:
 def _launches(world: World, environments: list[Environment], asked: Resources, lacks_host: bool) -> Ahead:
     """Returns the environments that would launch an instance for it, and what the smallest of those takes of its
     provider."""
-    own = [e for e in environments if e.kind.has_instances and fleet.never_holds(world, e, asked) is None]
+    own = [e for e in environments if e.kind.launches_instances and fleet.never_holds(world, e, asked) is None]
     if not own:
         return NONE_AHEAD
     sizes: dict[str, list[Resources]] = {}  # by the machine they are taken from

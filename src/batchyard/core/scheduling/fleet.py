@@ -14,7 +14,7 @@ from batchyard.core.capacity import allocation, environment_rules
 from batchyard.core.capacity.allocation import AllocationInput, InstanceLaunch, Need, NoLaunch, NoLaunchReason
 from batchyard.core.capacity.catalogue import InstanceType, registered
 from batchyard.core.model import names
-from batchyard.core.model.compute_resources import MILLISECONDS_PER_MINUTE, may_overshoot
+from batchyard.core.model.compute_resources import MILLISECONDS_PER_MINUTE, EnvironmentKind, may_overshoot
 from batchyard.core.model.effects import LaunchInstance
 from batchyard.core.model.records import Environment, Health, Instance, InstanceState, Market, State
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources
@@ -48,6 +48,12 @@ def instances_of(world: World, environment: Environment) -> tuple[Instance, ...]
     return (provider.machine,) if provider is not None else ()
 
 
+def hosts_of(world: World, environment: Environment) -> tuple[Instance, ...]:
+    """Returns the hosts that have joined an environment, connected or not, and are to stay."""
+    found = (world.instances[i] for i in world.instances.of(environment.name).ids)
+    return tuple(instance for instance in found if instance.state is not InstanceState.TERMINATING)
+
+
 def total_of(world: World, environment: Environment) -> Resources:
     """Returns the total of its provider; nothing while that is unknown."""
     provider = world.instances.provider_of(environment)
@@ -58,6 +64,8 @@ def sizes_of(world: World, environment: Environment) -> list[Resources]:
     """Returns the most that a job could have in an environment: of each instance type that this host could give; of
     this host; on Fargate no more of its vCPUs than maxvCpus."""
     host = total_of(world, environment)
+    if environment.kind is EnvironmentKind.REGISTERED:
+        return list(dict.fromkeys(instance.resources for instance in hosts_of(world, environment)))
     if environment.kind.has_instances:
         kinds = (registered(kind) for entry in entries_of(world, environment) for kind in entry)
         return [kind for kind in kinds if kind.fits(host)]
@@ -326,7 +334,7 @@ def replace_instances(world: World, environment: Environment) -> None:
 def health_of(world: World, environment: Environment) -> str:
     """Returns the health and its statusReason: whether this host could give any of its instance types."""
     provider = world.instances.provider_of(environment)
-    if not environment.kind.has_instances or provider is None:
+    if not environment.kind.launches_instances or provider is None:
         return ENVIRONMENT_HEALTHY
     kinds = [kind for entry in entries_of(world, environment) for kind in entry]
     host = provider.total

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from batchyard.core.capacity import allocation
 from batchyard.core.capacity.allocation import AllocationInput, InstanceLaunch, NoLaunch, NoLaunchReason
 from batchyard.core.capacity.catalogue import registered
+from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.records import Environment, Instance, InstanceState
 from batchyard.core.model.resources import MILLI_PER_VCPU, Resources, sum_of
 from batchyard.core.scheduling import fleet, gang_capacity
@@ -56,6 +57,9 @@ def _reservation_in(
     provider = world.instances.provider_of(environment)
     if provider is None:
         return None
+    if environment.kind is EnvironmentKind.REGISTERED:  # it waits for room on a host that could hold it
+        could = not shape.nodes and any(shape.resources.fits(size) for size in fleet.sizes_of(world, environment))
+        return Reservation() if could else None
     if not environment.kind.has_instances:
         return _on_machine(world, environment, environments, shape, provider)
     if shape.nodes:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
 from batchyard.core.model import lifecycle, names
+from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.lifecycle import Cause
 from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Attempt, Environment, JobSpec, Queue, Status
@@ -260,6 +261,8 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
     shape = job.shape_queue.shape
     ends_at_ms = world.now_ms + longest_ms(world, shape.timeout_seconds) if shape.timeout_seconds else 0
     for offer in visit.offers:
+        if shape.nodes and world.environments[offer.environment].kind is EnvironmentKind.REGISTERED:
+            continue  # hosts have no network between nodes yet (wait_reasons.why_unfit)
         assignment = placement.find_placement(shape, offer, world.instances.available, visit.ahead, ends_at_ms)
         if assignment is not None:
             _apply(world, job.key, job.index, assignment)
@@ -284,7 +287,7 @@ def _find_place(world: World, visit: Visit, job: Candidate) -> bool:
 
 
 def _may_launch(world: World, environment: Environment, ahead: Ahead) -> bool:
-    return environment.kind.has_instances and environment.name not in ahead.environments
+    return environment.kind.launches_instances and environment.name not in ahead.environments
 
 
 def _waiting_in(world: World, shape_queue: ShapeQueue, claimed: int, gate: ConsumableGate) -> int:

@@ -8,10 +8,12 @@ from msgspec.structs import replace
 
 from batchyard.core.capacity.allocation import Need, NoLaunch, NoLaunchReason
 from batchyard.core.model import names
+from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.records import (
     HOST_PROVIDER,
     Environment,
     Health,
+    Instance,
     InstanceState,
     JobSpec,
     asked_by,
@@ -24,6 +26,8 @@ from batchyard.core.scheduling.wait_reasons import EnvironmentState, Unschedulab
 from batchyard.core.state.placement import NONE_AHEAD
 from batchyard.core.state.world import World
 from batchyard.core.tasks import task_spec
+
+MAX_HOSTS_NAMED = 3  # in a reason of one line
 
 
 class EnvironmentWait(Struct, frozen=True):
@@ -44,12 +48,18 @@ def environment_state(world: World, environment: Environment, spec: JobSpec) -> 
     is_managed = environment.kind.is_managed  # what it could ever hold then says the refusal
     return EnvironmentState(
         environment,
-        () if is_managed else fleet.instances_of(world, environment),
+        () if is_managed else _places_of(world, environment),
         world.can_use(environment.engine),
         world.away.get(environment.engine, ""),
         "" if abilities is None else task_spec.wrong_platform(task, abilities),
         refusal,
+        spec.num_nodes,
     )
+
+
+def _places_of(world: World, environment: Environment) -> tuple[Instance, ...]:
+    is_registered = environment.kind is EnvironmentKind.REGISTERED
+    return fleet.hosts_of(world, environment) if is_registered else fleet.instances_of(world, environment)
 
 
 def find_unschedulable(world: World, spec: JobSpec) -> Unschedulable | None:
@@ -129,6 +139,8 @@ def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> 
         )
     if spec.num_nodes:
         return _wait_of_gang(world, environment, spec)
+    if environment.kind is EnvironmentKind.REGISTERED:
+        return _wait_for_hosts(world, environment, asked)
     if environment.kind.has_instances:
         return _wait_for_instances(world, environment, asked)
     budget = world.environments.budgets.get(name)
@@ -139,6 +151,30 @@ def _environment_wait(world: World, environment: Environment, spec: JobSpec) -> 
         )
     free = [world.instances.available[i.instance_id].free for i in fleet.instances_of(world, environment)]
     return EnvironmentWait(name, Wait.NO_ROOM, f"{wait_reasons.lacking(asked, free)}. {who_holds(world, environment)}")
+
+
+def _wait_for_hosts(world: World, environment: Environment, asked: Resources) -> EnvironmentWait:
+    name, hosts = environment.name, fleet.hosts_of(world, environment)
+    if not hosts:
+        text = f"No host has joined it yet: make a token for one (batchyard hosts token --environment {name})."
+        return EnvironmentWait(name, Wait.NO_CAPACITY, text)
+    ready = fleet.instances_of(world, environment)
+    others = [_named(world, one) for one in hosts if one not in ready and asked.fits(one.resources)]
+    away = (
+        f"{', '.join(others[:MAX_HOSTS_NAMED])} {'takes' if len(others) == 1 else 'take'} none now." if others else ""
+    )
+    if not ready:
+        return EnvironmentWait(name, Wait.NO_CAPACITY, f"None of its hosts takes jobs: {away}")
+    free = [world.instances.available[i.instance_id].free for i in ready]
+    placed = sum(len(world.instances.placed_on(i.instance_id)) for i in ready)
+    lacks = f"{wait_reasons.lacking(asked, free)} on its hosts; {counted(placed, 'job')} on them."
+    return EnvironmentWait(name, Wait.NO_ROOM, f"{lacks} {away}".rstrip())
+
+
+def _named(world: World, instance: Instance) -> str:
+    host = world.hosts.get(instance.instance_id)
+    name = host.facts.name if host is not None else instance.instance_id
+    return f"{name} ({'not connected' if instance.state is InstanceState.AWAY else instance.state.lower()})"
 
 
 def _wait_for_instances(world: World, environment: Environment, asked: Resources) -> EnvironmentWait:

@@ -10,6 +10,7 @@ from typing import assert_never
 from msgspec import Struct
 
 from batchyard.core.capacity.allocation import NoLaunch, NoLaunchReason
+from batchyard.core.model.compute_resources import EnvironmentKind
 from batchyard.core.model.reasons import Reason, ReasonCode
 from batchyard.core.model.records import Environment, Health, Instance, State
 from batchyard.core.model.resources import Resources, format_vcpus, largest
@@ -156,6 +157,7 @@ class EnvironmentState(Struct, frozen=True):
     engine_away: str = ""
     wrong_platform: str = ""
     refusal: NoLaunch | None = None
+    num_nodes: int = 0  # of the job; 0: it is no multi-node job
 
 
 class Unschedulable(Struct, frozen=True):
@@ -217,6 +219,11 @@ def why_unfit(asked: Resources, engines: Sequence[str], state: EnvironmentState)
     if environment.kind.is_managed:
         refusal = state.refusal
         return None if refusal is None else Unfit(WAITS[refusal.why], refusal.text, refusal)
+    if environment.kind is EnvironmentKind.REGISTERED:
+        if state.num_nodes:
+            return Unfit(Wait.TOO_LARGE, "Its hosts run no multi-node jobs: use an environment of the server itself.")
+        if not state.instances:
+            return None  # one that is large enough may join
     if any(asked.fits(instance.resources) for instance in state.instances):
         return None
     return Unfit(Wait.TOO_LARGE, _too_large(asked, state.instances))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from batchyard.core.model.records import InstanceState, Job, Status, milli_vcpus_of
+from batchyard.core.model.records import JOINED_PROVIDER, InstanceState, Job, Status, milli_vcpus_of
 from batchyard.core.model.resources import UNBOUNDED, Resources
 from batchyard.core.state.environment_instances import COMING
 from batchyard.core.state.world import World
@@ -100,7 +100,7 @@ def _reserved(world: World, provider: str) -> Resources:
     """Returns what managed instances take of a provider, computed anew."""
     total = Resources()
     for instance in world.instances.values():
-        if instance.environment and instance.provider == provider:
+        if instance.environment and instance.provider == provider != JOINED_PROVIDER:
             total = total.plus(instance.resources)
     return total
 
@@ -113,7 +113,8 @@ def _check_fleet(world: World) -> None:
         if not instance.environment:
             continue
         assert name in world.instances.launched_in[instance.environment], f"{instance.environment} does not know {name}"
-        given.extend((instance.provider, device) for device in instance.gpu_ids)
+        owner = name if instance.provider == JOINED_PROVIDER else instance.provider  # a host has its own devices
+        given.extend((owner, device) for device in instance.gpu_ids)
         is_idle = instance.state is InstanceState.READY and not world.instances.placed_on(name)
         assert (name in world.instances.idle_since) == is_idle, (
             f"instance {name} is {instance.state} and idle, or neither"

@@ -17,6 +17,7 @@ from batchyard.core.model.fact_kinds import Fact
 from batchyard.core.model.facts import GONE
 from batchyard.core.model.idempotency import Remembered
 from batchyard.core.model.records import (
+    JOINED_PROVIDER,
     Abilities,
     Definition,
     Environment,
@@ -41,6 +42,7 @@ from batchyard.core.state.document_kinds import CONSUMABLE_RESOURCE, INSTANCE, Q
 from batchyard.core.state.environment_table import Environments
 from batchyard.core.state.fact_recorder import FactRecorder
 from batchyard.core.state.fairshare import ShareLedger
+from batchyard.core.state.host_table import Hosts
 from batchyard.core.state.instance_table import Instances
 from batchyard.core.state.job_table import Jobs
 from batchyard.core.state.placement import Available
@@ -82,6 +84,7 @@ class World:
         self.queues = Queues()
         self.environments = Environments()
         self.instances = Instances()
+        self.hosts = Hosts()
         self.timetable = Timetable()
         self.consumables = Consumables()
         self.services = Services()
@@ -243,16 +246,16 @@ class World:
         self.instances.providers[name] = Provider(name, machine, available)
         self.environments.refused.clear()
         for instance in self.instances.values():
-            if instance.environment and instance.provider == name:
+            if instance.environment and instance.provider == name != JOINED_PROVIDER:
                 self._reserve(available, instance)
         for key in self.instances.placed_on(machine.instance_id):
             self._take_capacity(self.jobs.spec_of(key), self.jobs[key], machine.instance_id)
 
     def add_instance(self, instance: Instance) -> None:
-        """Adds an instance of a MANAGED environment, new or restored."""
+        """Adds an instance of an environment that has its own, new or restored."""
         self.instances.add(instance)
         provider = self.instances.providers.get(instance.provider)
-        if provider is not None:
+        if provider is not None and instance.provider != JOINED_PROVIDER:
             self._reserve(provider.ledger, instance)
 
     def put_instance(self, instance: Instance) -> None:
@@ -271,7 +274,7 @@ class World:
         self.recorder.instance_changed(instance, self.now_ms, GONE)
         self.changes.documents[INSTANCE, instance_id] = None
         provider = self.instances.providers.get(instance.provider)
-        if provider is not None:
+        if provider is not None and instance.provider != JOINED_PROVIDER:
             ledger = provider.ledger
             ledger.free = ledger.free.plus(instance.resources)
             ledger.gpu_ids = sorted({*ledger.gpu_ids, *instance.gpu_ids} & {*provider.machine.gpu_ids})

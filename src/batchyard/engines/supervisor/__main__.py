@@ -35,6 +35,7 @@ def _settings(arguments: list[str]) -> tuple[Settings, int | None]:
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     parser.add_argument("--keep-failed-seconds", type=float, default=KEEP_FAILED_SECONDS)
     parser.add_argument("--task-open-files", type=int)
+    parser.add_argument("--lease-until-ms", type=int, default=0)
     values = vars(parser.parse_args(arguments))
     task_open_files: int | None = values.pop("task_open_files")
     return Settings(**values), task_open_files

@@ -38,6 +38,7 @@ class Settings(NamedTuple):
     log_limit_bytes: int
     idle_seconds: float  # end after this time without attempts and without a server
     keep_failed_seconds: float  # how long scratch directories of failed attempts are kept
+    lease_until_ms: int = 0  # the lease until a server extends it, as in ServerHello; 0: none is needed
 
 
 class Queued(NamedTuple):
@@ -49,8 +50,8 @@ class Attempt:
     """A task that runs, or whose remains are being killed."""
 
     __slots__ = (
-        "cgroup", "cpu_ms", "intent", "is_registered", "kill_at_seconds", "out_of_memory", "output", "peak_kib", "pid",
-        "pidfd", "start_ticks", "started_at_ms", "status", "stopped_at_ms",
+        "cgroup", "cpu_ms", "intent", "is_fenced", "is_registered", "kill_at_seconds", "out_of_memory", "output",
+        "peak_kib", "pid", "pidfd", "start_ticks", "started_at_ms", "status", "stopped_at_ms",
     )  # fmt: skip
 
     def __init__(self, intent: IntentItem, output: Output) -> None:
@@ -61,6 +62,7 @@ class Attempt:
         self.start_ticks = 0
         self.started_at_ms = 0
         self.pidfd = -1  # only for an adopted process, which is not our child
+        self.is_fenced = False  # the lease ended while it ran
         self.is_registered = False  # its output wakes us
         self.kill_at_seconds: float | None = None  # CLOCK_BOOTTIME
         self.out_of_memory = False

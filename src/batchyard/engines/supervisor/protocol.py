@@ -68,6 +68,7 @@ class ServerHello(Struct, frozen=True, tag="server"):
     enforce_cgroups: bool = False  # for what is launched from here on
     allow_root_jobs: bool = False  # likewise
     now_ms: int = 0  # the service's clock, which may be ahead of the machine's
+    lease_until_ms: int = 0  # CLOCK_BOOTTIME at which the tasks have to end unless it was extended; 0: no lease
 
 
 class Commands(Struct, frozen=True, tag="commands"):
@@ -80,6 +81,7 @@ class Commands(Struct, frozen=True, tag="commands"):
     stop: tuple[StopItem, ...] = ()
     acknowledge: tuple[str, ...] = ()
     leave: bool = False
+    lease_until_ms: int = 0  # extends the lease until then; 0: it stays as it is
 
 
 class SupervisorHello(Struct, frozen=True, tag="supervisor"):

@@ -22,6 +22,7 @@ from batchyard.engines.supervisor.outputs import Outputs
 from batchyard.engines.supervisor.protocol import ExitedItem, LostItem
 from batchyard.engines.supervisor.scratch import Scratch
 
+LEASE_OVER = "The host had no word from the server for longer than its lease, and ended what it ran."
 LOST = "The supervisor of this host ended while the attempt ran, and its exit code is unknown."
 MAX_PROBED_PIDS = 512  # with more pids since the start, one scan of /proc is cheaper
 MAX_DEAD_PIDS = 4096
@@ -267,8 +268,9 @@ class Reaper:
 
 
 def outcome(attempt: Attempt, lost_reason: str) -> ExitedItem | LostItem:
-    if attempt.status is None:
-        return LostItem(attempt.attempt_id, attempt.stopped_at_ms, lost_reason, attempt.started_at_ms)
+    if attempt.status is None or (attempt.is_fenced and attempt.status != 0):
+        reason = LEASE_OVER if attempt.is_fenced else lost_reason
+        return LostItem(attempt.attempt_id, attempt.stopped_at_ms, reason, attempt.started_at_ms)
     code = os.waitstatus_to_exitcode(attempt.status)
     out_of_memory = attempt.out_of_memory and code != 0  # it may have ended well before the kill arrived
     return ExitedItem(

@@ -53,12 +53,14 @@ from batchyard.engines.supervisor.protocol import (
     SupervisorHello,
     Task,
 )
-from batchyard.engines.supervisor.reaper import Reaper
+from batchyard.engines.supervisor.reaper import LEASE_OVER, Reaper
 from batchyard.engines.supervisor.scratch import Scratch
 
 MAX_STARTS_PER_ROUND = 32  # about 10 ms of starting: exits, outputs and stops wait no longer than that
 DISK_FULL_PAUSE_SECONDS = 1.0  # between tries to put launches on record
 SWEEP_SECONDS = 3600.0
+LEASE_KILL_SECONDS = 10.0  # SIGTERM to SIGKILL at the end of a lease; the server waits for longer (remote/leases.py)
+NO_LEASE = float("inf")
 NO_TRACE = "The attempt had started, and the supervisor's journal does not know it."
 DAMAGED = "The supervisor's journal is damaged, so that nobody can tell whether the attempt ran."
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -97,6 +99,7 @@ class Supervisor:
         self._is_leaving = False  # by the server: it ends when nothing lives
         self._alone_since = boot_seconds()
         self._launch_not_before = 0.0
+        self._lease_until = _lease_end(settings.lease_until_ms)  # CLOCK_BOOTTIME
         self._next_sweep = 0.0
         signal.signal(signal.SIGTERM, self._on_terminate)
 
@@ -119,6 +122,7 @@ class Supervisor:
 
     def _round(self, events: list[tuple[int, int]]) -> None:
         now, now_ms = boot_seconds(), self._clock.now_ms()
+        self._hold_to_lease(now, now_ms)  # before anything else: a host that was frozen wakes up here
         self._link.seek(now)
         if now >= self._predecessors.next_look:
             self._predecessors.look(now, now_ms)
@@ -202,6 +206,7 @@ class Supervisor:
         self._base = dict(hello.environment)
         self._launcher.enforces_cgroups = hello.enforce_cgroups
         self._launcher.allows_root = hello.allow_root_jobs
+        self._extend_lease(hello.lease_until_ms)
         self._clock.catch_up(hello.now_ms)
         self._table.raise_epoch(hello.epoch)
         self._link.send(SupervisorHello(PROTOCOL_VERSION, self._instance, os.getpid(), self._table.boot_id))
@@ -209,6 +214,7 @@ class Supervisor:
 
     def _carry_out(self, commands: Commands, now: float, now_ms: int) -> None:
         specs = commands.specs
+        self._extend_lease(commands.lease_until_ms)
         if commands.recover is not None:
             self._recover(commands.recover, specs, now, now_ms)
         for item in commands.launch:
@@ -267,10 +273,34 @@ class Supervisor:
         if stops:
             self._reaper.stop(stops, now)
 
+    # -- The lease of a joined host --
+
+    def _extend_lease(self, until_ms: int) -> None:
+        if until_ms:
+            self._lease_until = _lease_end(until_ms)
+
+    def _hold_to_lease(self, now: float, now_ms: int) -> None:
+        """Ends everything once the lease is over: from then on the server may run these attempts elsewhere."""
+        if now < self._lease_until:
+            return
+        table = self._table
+        for attempt_id in list(table.queued):
+            del table.queued[attempt_id]
+            table.end(LostItem(attempt_id, now_ms, LEASE_OVER, 0))
+        alive = [*table.all_live(), *table.elsewhere.values()]
+        fenced = [attempt for attempt in alive if not attempt.is_fenced]
+        for attempt in fenced:
+            attempt.is_fenced = True
+        if fenced:
+            print(f"the lease is over: {len(fenced)} tasks are being ended", flush=True)
+            grace_seconds = max(0.0, self._lease_until + LEASE_KILL_SECONDS - now)  # a frozen host wakes up late
+            self._reaper.stop([(attempt, grace_seconds) for attempt in fenced], now)
+
     # -- Launching --
 
     def _launch_round(self, now: float) -> None:
         table = self._table
+        self._hold_to_lease(boot_seconds(), self._clock.now_ms())  # commands of this round may have come too late
         if not table.queued or now < self._launch_not_before:
             return
         prepared: list[Prepared] = []
@@ -286,6 +316,10 @@ class Supervisor:
         for launch in prepared:
             del table.queued[launch.intent.attempt_id]
             now_ms = self._clock.now_ms()
+            if boot_seconds() >= self._lease_until:
+                self._launcher.release(launch)
+                table.end(LostItem(launch.intent.attempt_id, now_ms, LEASE_OVER, 0))
+                continue
             try:
                 attempt = self._launcher.start(launch, now_ms)
             except CannotStart as reason:
@@ -346,7 +380,7 @@ class Supervisor:
         if self._table.queued:
             due = min(due, self._launch_not_before)
         if self._table.has_work:
-            due = min(due, self._reaper.next_sample)
+            due = min(due, self._reaper.next_sample, self._lease_until if now < self._lease_until else NO_LEASE)
         if self._takes_attempts:
             due = min(due, self._next_sweep, self._predecessors.next_look)
         return max(0.0, min(due - now, self._scratch.next_due_seconds()))
@@ -363,6 +397,10 @@ class Supervisor:
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
         self._is_terminated = True
+
+
+def _lease_end(until_ms: int) -> float:
+    return until_ms / 1000 if until_ms else NO_LEASE
 
 
 def _identity(path: Path) -> tuple[int, int]:

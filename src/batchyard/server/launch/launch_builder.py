@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -89,7 +90,8 @@ class LaunchBuilder:
     attempt. `resolver` reads secrets; `pulling`: the engines that pull images, and so need the credentials of their
     registries. `s3`: the owner's, which jobs get with its keys. They then sign all requests with these;
     `own_address`, by address and attempt, is where this service identifies them nevertheless. `images`: which images
-    stand for those of definitions. `gpus`: those of this machine, for their names."""
+    stand for those of definitions. `gpus`: those of this machine, for their names. `addresses`: of this service for
+    tasks on engines, by name, that run them on other machines; those have GPUs of their own."""
 
     def __init__(
         self,
@@ -105,7 +107,9 @@ class LaunchBuilder:
         bridge_address: str = "",
         images: ImageNames = NO_OTHER_IMAGES,
         gpus: OfferedGpus = NO_GPUS,
+        addresses: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._addresses_of = addresses
         self._address, self._bridge_address = address, bridge_address
         self._anywhere = {
             "AWS_REGION": region,
@@ -144,14 +148,15 @@ class LaunchBuilder:
             task, spec_key = pod.expand(task, dict(effect.environment)), _key_of(effect.attempt_node)
         if effect.trace_parent and not prepared.brings_trace:
             own = (*own, (TRACE_PARENT_VARIABLE, effect.trace_parent))
+        is_elsewhere = effect.engine in self._addresses_of
         launch = Launch(
             attempt_node=effect.attempt_node,
             spec_key=spec_key,
             task=task,
             environment=(*effect.environment, *own),
             device_ids=effect.device_ids,
-            gpus=self._gpus.named(effect.device_ids),
-            gpu_vendor=self._gpus.vendor,
+            gpus=() if is_elsewhere else self._gpus.named(effect.device_ids),
+            gpu_vendor="" if is_elsewhere else self._gpus.vendor,
             job_id=effect.job_id,
             secrets=self._keys_of_s3(prepared) if prepared.signing else (),
             container_environment=metadata,
@@ -199,6 +204,8 @@ class LaunchBuilder:
         network = effect.task.network
         if network == NO_NETWORK:
             return ""
+        if effect.engine in self._addresses_of:
+            return self._addresses_of[effect.engine]
         is_apart = network or (effect.gang is not None and effect.engine in self._pulling)
         return self._bridge_address if is_apart else self._address
 

@@ -360,6 +360,36 @@ TABLE: tuple[Setting, ...] = (
         maximum=MAX_SECONDS,
     ),
     Setting(
+        "hosts_port",
+        Kind.INTEGER,
+        "The port where other machines join as hosts (batchyard join), over TLS; 0: none can.",
+        0,
+        maximum=65_535,
+    ),
+    Setting(
+        "hosts_address",
+        Kind.TEXT,
+        "The address of this machine at which that port is.",
+        "0.0.0.0",
+    ),
+    Setting(
+        "host_lease_seconds",
+        Kind.NUMBER,
+        "How long a joined host runs on without a word from the server. A host that is lost is given up so much "
+        "later; a server that is away for longer costs the jobs on its hosts.",
+        300.0,
+        minimum=1,
+        maximum=MAX_SECONDS,
+    ),
+    Setting(
+        "host_heartbeat_seconds",
+        Kind.NUMBER,
+        "How often a joined host asks for a longer lease; without an answer to three, it connects anew.",
+        5.0,
+        minimum=0.1,
+        maximum=60,
+    ),
+    Setting(
         "min_free_mib",
         Kind.INTEGER,
         "SubmitJob is refused while the data directory's disk has less free space, in MiB.",

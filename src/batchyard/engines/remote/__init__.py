@@ -1,0 +1,1 @@
+"""The remote engine: attempts on hosts that have joined, over one TLS connection to each."""
