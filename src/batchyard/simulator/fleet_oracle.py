@@ -143,7 +143,9 @@ class FleetOracle:
         for name in sorted({*before, *self.instances}):
             self._check_change(name, before.get(name), self.instances.get(name), name in busy, now_ms)
         launched = [self.instances[name] for name in self.instances if name not in before]
-        self._check_all_launches(launched, old, waiting, held, now_ms)
+        # A job with a timeout may take after a multi-node job what that counts on: it ends in time.
+        passed = [one for one, _ in placed if one.timeout_seconds]
+        self._check_all_launches(launched, old, waiting, [one for one in held if one not in passed], now_ms)
         for one, queue in placed:
             self._check_placed(one, self.queues[queue], held)
         if launched or placed:
@@ -202,7 +204,7 @@ class FleetOracle:
         held: Sequence[HeldPlace],
         now_ms: int,
     ) -> None:
-        """`old`: the environments before the transaction."""
+        """`old`: the environments before the transaction; `held`: the places that last."""
         pauses = {name: one.paused_until_ms for name, one in old.items()}
         for new in launched:
             if pauses.get(new.environment, 0) > now_ms:
