@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from batchyard.api.http_task_sender import HttpExchange
 from tests.api.service import Service
 
 ROLE = "arn:aws:iam::123456789012:role/workflows"
@@ -155,3 +156,46 @@ def test_what_takes_its_time_is_tested_with_a_mock(states: Any, resource: str) -
     code, text = refusal(states, definition, roleArn=ROLE)
     assert (code, text.startswith(f"TestState calls {resource} with a mock only:")) == ("ValidationException", True)
     assert run(states, definition, mock={"result": "7", "fieldValidationMode": "NONE"})["output"] == "7"
+
+
+HTTP_TASK = {
+    "Type": "Task",
+    "Resource": "arn:aws:states:::http:invoke",
+    "Parameters": {
+        "ApiEndpoint": "https://api/v1",
+        "Method.$": "$.method",
+        "Authentication": {"ConnectionArn": "arn:aws:events:us-east-1:123456789012:connection/hook/4e9d"},
+    },
+    "ResultSelector": {"id.$": "$.ResponseBody.id"},
+    "Retry": [{"ErrorEquals": ["States.Http.StatusCode.503"]}],
+    "End": True,
+}
+
+
+def test_an_http_task_is_sent_and_its_exchange_is_shown(service: Service, states: Any) -> None:
+    sent: list[dict[str, Any]] = []
+    answers = [
+        HttpExchange({"method": "GET"}, {"statusCode": "200"}, {"ResponseBody": {"id": 5}}),
+        HttpExchange({"method": "GET"}, {"statusCode": "503"}, error="States.Http.StatusCode.503", cause="busy"),
+        HttpExchange({"method": "GET"}, None, error="States.Http.Socket", cause="no answer"),
+    ]
+
+    async def send(arguments: dict[str, Any]) -> HttpExchange:
+        sent.append(arguments)
+        return answers[len(sent) - 1]
+
+    service.context.http_tasks.send = send
+    given = {"method": "GET"}
+    good = run(states, HTTP_TASK, given, inspectionLevel="TRACE")
+    assert (good["status"], good["output"]) == ("SUCCEEDED", '{"id":5}')
+    assert good["inspectionData"]["request"] == {"method": "GET"}
+    assert good["inspectionData"]["response"] == {"statusCode": "200"}
+    busy = run(states, HTTP_TASK, given, inspectionLevel="DEBUG")
+    assert (busy["status"], busy["error"], busy["cause"]) == ("RETRIABLE", "States.Http.StatusCode.503", "busy")
+    assert "request" not in busy["inspectionData"]
+    silent = run(states, HTTP_TASK, given, inspectionLevel="TRACE")
+    assert (silent["status"], silent["error"]) == ("FAILED", "States.Http.Socket")
+    assert "response" not in silent["inspectionData"]
+    bad = run(states, HTTP_TASK, {"method": "FETCH"})
+    assert (bad["status"], bad["error"], len(sent)) == ("FAILED", "States.Runtime", 3)
+    assert "could not be used to start the Task: [The value of the field 'Method' must be one of" in bad["cause"]

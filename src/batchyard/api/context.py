@@ -12,6 +12,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from msgspec import Struct
 
 from batchyard.analysis.forecasts import Forecasts
+from batchyard.api.http_task_sender import HttpTaskSender
 from batchyard.api.readers import Readers
 from batchyard.api.states.waiters import Waiters
 from batchyard.core.capacity.catalogue import X86_64, Catalogue
@@ -146,6 +147,7 @@ class Context:
     hosts: HostAccess | None = None  # None: no machines can join
     page_key: bytes = b""  # the key of the proofs in page tokens: the same after a restart
     log_queries: LogQueries = field(default_factory=LogQueries)
+    http_tasks: HttpTaskSender = field(default_factory=HttpTaskSender)
     waiters: Waiters = field(default_factory=Waiters)  # callers who wait for executions of Step Functions
     activity_poll_seconds: float = 60.0  # GetActivityTask waits so long for a task, as AWS does
     live_tails: set[LiveTail] = field(default_factory=set)  # those that run

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batchyard.server.deliveries.http_client import Answer, Forbidden, HttpClient, Unreachable
+from batchyard.server.workflows.http_calls import HttpCalls
 from batchyard.workflows.commands import AbandonCall, CallAbandoned
 from batchyard.workflows.resources import parse_resource
 from tests.server.test_http_channel import Http
@@ -105,6 +106,29 @@ def test_a_connection_that_gets_no_token_is_in_no_state_to_be_used(tmp_path: Pat
         )
         asked = arguments(made["ConnectionArn"])
         yard.http = Http(Answer(401, {}, b""))
+        yard.run(scenario)
+
+
+def test_an_exchange_is_shown_without_what_the_connection_adds(tmp_path: Path) -> None:
+    async def scenario(yard: Yard) -> None:
+        http = HttpCalls(yard.http, yard.service.context.cipher, yard.loop.ask, "us-east-1")  # type: ignore[arg-type]
+        exchange = await http.exchange(asked)
+        headers = (
+            "[User-Agent: Amazon|StepFunctions|HttpInvoke|us-east-1, X-A: 1, "
+            "Content-Type: application/json;charset=UTF-8]"
+        )
+        assert exchange.request == {
+            "protocol": "http", "method": "POST", "url": "http://api/v1?a=1&q=x", "headers": headers,
+            "body": '{"name":"n"}',
+        }  # fmt: skip
+        assert exchange.response == {
+            "protocol": "http", "statusCode": "404", "statusMessage": "Not Found", "headers": "[x: y]", "body": "no"
+        }  # fmt: skip
+        assert (exchange.error, exchange.cause) == ("States.Http.StatusCode.404", "no")
+
+    with Yard(tmp_path) as yard:
+        asked = arguments(connect(yard), RequestBody={"name": "n"}, Headers={"X-A": "1"}, QueryParameters={"q": "x"})
+        yard.http = Http(Answer(404, {"x": "y"}, b"no"))
         yard.run(scenario)
 
 

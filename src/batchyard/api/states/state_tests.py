@@ -34,7 +34,7 @@ from batchyard.workflows.state_tests import (
     run_test,
 )
 
-INFO = "INFO"
+INFO, TRACE = "INFO", "TRACE"
 NOT_VALIDATED = "NONE"  # fieldValidationMode
 
 
@@ -42,11 +42,19 @@ async def test_state(context: Context, call: Call, request: Document) -> Documen
     """definition, stateName, input, mock, ... -> status, output, error, cause, nextState, inspectionData."""
     test = await context.read(_prepared, context, request)
     outcome = await context.read(run_test, test)
+    level = request.get("inspectionLevel", INFO)
+    seen: Document = {}
     if isinstance(outcome, NeedsCall):
-        answered = await _called(context, request, test, outcome)
+        if integrations.is_http(outcome.resource) and not outcome.resource.pattern:
+            answered, seen = await _sent(context, test, outcome)
+        else:
+            answered = await _called(context, request, test, outcome)
         outcome = await context.read(run_test, answered)
         assert isinstance(outcome, StateTestOutcome), "the call was answered"
-    return _document(outcome, request.get("inspectionLevel", INFO))
+    document = _document(outcome, level)
+    if level == TRACE:
+        document["inspectionData"] = document["inspectionData"] | seen
+    return document
 
 
 def _prepared(context: Context, request: Document) -> StateTest:
@@ -108,8 +116,8 @@ async def _called(context: Context, request: Document, test: StateTest, needed: 
     resource = needed.resource
     if resource.pattern or integrations.find_integration(resource) is None:
         raise invalid(
-            f"TestState calls {resource.arn} with a mock only: activities, HTTP tasks and the patterns .sync and "
-            ".waitForTaskToken are not carried out here."
+            f"TestState calls {resource.arn} with a mock only: activities and the patterns .sync and "
+            ".waitForTaskToken are not carried out."
         )
     output = await integration_calls.call_once(context, resource, needed.arguments.value, request["roleArn"])
     if isinstance(output, integrations.CallError):
@@ -118,6 +126,23 @@ async def _called(context: Context, request: Document, test: StateTest, needed: 
             cause = f"The Parameters '{needed.arguments.text}' could not be used to start the Task: [{cause}]"
         return replace(test, failure=StateTestError(output.error, cause))
     return replace(test, result=payload_of(output))
+
+
+async def _sent(context: Context, test: StateTest, needed: NeedsCall) -> tuple[StateTest, Document]:
+    """Sends the request of an HTTP task. Returns the test with its answer, and request and response to be shown."""
+    faults = integrations.argument_faults(needed.resource, needed.arguments.value)
+    if faults:
+        cause = f"The Parameters '{needed.arguments.text}' could not be used to start the Task: [{faults}]"
+        return replace(test, failure=StateTestError(integrations.RUNTIME, cause)), {}
+    if context.http_tasks.send is None:
+        raise invalid(f"TestState calls {needed.resource.arn} with a mock only: no service runs.")
+    exchange = await context.http_tasks.send(needed.arguments.value)
+    seen: Document = {"request": exchange.request}
+    if exchange.response is not None:
+        seen["response"] = exchange.response
+    if exchange.error:
+        return replace(test, failure=StateTestError(exchange.error, exchange.cause)), seen
+    return replace(test, result=payload_of(exchange.output)), seen
 
 
 def _document(outcome: StateTestOutcome, level: str) -> Document:

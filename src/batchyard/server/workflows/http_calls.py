@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import http
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from batchyard.api.context import SecretCipher
+from batchyard.api.http_task_sender import HttpExchange
 from batchyard.api.http_tasks import SUCCESS, HttpTask, UnsupportedAnswer, http_output, http_task
 from batchyard.api.integrations import RUNTIME, CallError
 from batchyard.core.model.commands import Command
@@ -49,20 +51,47 @@ class HttpCalls:
 
     async def invoke(self, arguments: dict[str, Any]) -> Any | CallError:
         """Sends the request of arguments without faults. Returns the output of its task, or how it failed."""
+        answer = await self._answer(http_task(arguments))
+        return answer if isinstance(answer, CallError) else output_of(answer)
+
+    async def exchange(self, arguments: dict[str, Any]) -> HttpExchange:
+        """Sends the request of arguments without faults, for TestState."""
         task = http_task(arguments)
+        answer = await self._answer(task)
+        target, body, destination = self._request(task)
+        request = {
+            "protocol": urlsplit(task.url).scheme,
+            "method": task.method,
+            "url": destination.endpoint,
+            "headers": _shown(target.headers),
+        } | ({"body": body} if body else {})
+        if isinstance(answer, CallError):
+            return HttpExchange(request, None, error=answer.error, cause=answer.cause)
+        response = {
+            "protocol": request["protocol"],
+            "statusCode": str(answer.status),
+            "statusMessage": _reason(answer.status),
+            "headers": _shown(answer.headers),
+            "body": answer.body.decode("utf-8", "replace"),
+        }
+        output = output_of(answer)
+        if isinstance(output, CallError):
+            return HttpExchange(request, response, error=output.error, cause=output.cause)
+        return HttpExchange(request, response, output)
+
+    async def _answer(self, task: HttpTask) -> Answer | CallError:
         connection = await self._connection(task.connection_arn)
         if connection is None:
             return CallError(NO_CONNECTION, f"There is no connection {task.connection_arn}.")
         try:
             async with self._places:
-                answer = await self._requests.send(*self._request(task), connection)
+                return await self._requests.send(*self._request(task), connection)
         except ValueError as error:
             return CallError(SOCKET, f"{task.url} is no URL: {error}.")
         except NoToken as failure:
             return CallError(INVALID_STATE, failure.outcome.error)
         except RequestFailed as failure:
             return CallError(ERRORS.get(failure.outcome.error_code, SOCKET), failure.outcome.error)
-        return output_of(answer)
 
     async def _connection(self, arn: str) -> Connection | None:
         reference = arn.partition(":connection/")[2]
@@ -100,6 +129,11 @@ def output_of(answer: Answer) -> Any | CallError:
             return CallError(RUNTIME, str(error))
     cause = answer.body.decode("utf-8", "replace")[:MAX_CAUSE] or reason
     return CallError(f"States.Http.StatusCode.{answer.status}", cause)
+
+
+def _shown(headers: Mapping[str, str]) -> str:
+    """Returns headers as TestState shows them: one text."""
+    return "[" + ", ".join(f"{name}: {value}" for name, value in headers.items()) + "]"
 
 
 def _reason(status: int) -> str:

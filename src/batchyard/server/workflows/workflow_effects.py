@@ -53,6 +53,7 @@ class WorkflowEffects:
             return await context.read(context.reader.execution, arn)
 
         http_calls = HttpCalls(http, context.cipher, self._loop.ask, context.account.region)
+        context.http_tasks.send = http_calls.exchange
         calls = IntegrationCalls(self._loop, context, space, http_calls, self._definition, self._is_calling)
         s3_client = HttpClient((), lambda: False)  # the owner has named the only address it sends to
         storage = None
