@@ -40,13 +40,17 @@ MORE_PAGES = (
 
 def test_every_page_is_sound_in_light_and_dark_and_on_a_phone(yard: Yard) -> None:
     tab = yard.tab(color_scheme="light")
+    # Those with colours of their own; make hunt looks at every page in the dark (tests.browser.crawl).
+    dark = {"", "jobs", "environments", "workflows/nightly/executions/failing"}
+    dark |= {f"jobs/{yard.ids[name]}" for name in ("bad", "wide", "array")}
     for path in pages_of(yard):
         page = tab.open(path)
         assert tab.violations() == [], path
         assert page.locator("h1").count() == 1, path
         assert "Batchyard" in page.title()
-        page.emulate_media(color_scheme="dark")
-        assert tab.violations("color-contrast") == [], path
+        if path in dark:
+            page.emulate_media(color_scheme="dark")
+            assert tab.violations("color-contrast") == [], path
         page.set_viewport_size({"width": 360, "height": 780})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
         page.set_viewport_size(DESKTOP)
