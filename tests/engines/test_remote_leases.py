@@ -6,10 +6,14 @@ import heapq
 import random
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import pytest
 
+from batchyard.engines.boot import boot_seconds
+from batchyard.engines.remote.engine import LeaseSettings, RemoteEngine
 from batchyard.engines.remote.leases import KILL_MS, MARGIN_MS, GrantedLease, HeldLease
+from tests.engines.remote_harness import Watched
 
 LEASE_MS = 30_000
 HEARTBEAT_MS = 5_000
@@ -200,3 +204,12 @@ def test_a_server_that_starts_waits_for_what_the_one_before_it_granted() -> None
     granted.grant(11_000, LEASE_MS)
     assert granted.until_ms == 42_000
     assert (granted.is_lost(granted.lost_at_ms - 1), granted.is_lost(granted.lost_at_ms)) == (False, True)
+
+
+def test_a_server_with_a_shorter_lease_counts_with_the_one_before(tmp_path: Path) -> None:
+    watcher = Watched()
+    settings = LeaseSettings(lease_seconds=30.0)
+    engine = RemoteEngine(tmp_path, settings, lambda: 0, watcher, longest_lease_ms=300_000)
+    before_ms = int(boot_seconds() * 1000)
+    engine.watch("i-1", watcher)
+    assert engine._peers["i-1"].lease.until_ms >= before_ms + 300_000

@@ -96,8 +96,10 @@ class RemoteEngine:
         now_ms: Callable[[], int],
         watcher: HostWatcher,
         version: str = "",
+        longest_lease_ms: int = 0,
     ) -> None:
-        """`now_ms`: the service's clock."""
+        """`now_ms`: the service's clock. `longest_lease_ms`: of those that servers before this one may have granted."""
+        self._longest_lease_ms = max(longest_lease_ms, settings.lease_ms)
         self.settings = settings
         self.epoch = 0
         self._later_epoch = 0  # of a server that a host obeys instead
@@ -181,7 +183,7 @@ class RemoteEngine:
     def _peer(self, instance_id: str) -> Peer:
         peer = self._peers.get(instance_id)
         if peer is None:
-            lease = GrantedLease(_boot_ms(), self.settings.lease_ms)
+            lease = GrantedLease(_boot_ms(), self._longest_lease_ms)
             peer = self._peers[instance_id] = Peer(instance_id, lease, self._log_bytes)
         return peer
 

@@ -100,8 +100,10 @@ class HostListener:
         self._handling.add(task)
         try:
             await self._handle(reader, writer)
-        except (ConnectionError, ValueError, TimeoutError, ssl.SSLError, msgspec.MsgspecError) as error:
+        except (ConnectionError, TimeoutError, ssl.SSLError) as error:
             log.info("a connection of a host ended: %s", error)
+        except (OSError, ValueError, msgspec.MsgspecError) as error:  # such as a full disk: the host comes again
+            log.warning("a connection of a host was ended: %s", error)
         except asyncio.CancelledError:
             pass  # the service ends
         finally:

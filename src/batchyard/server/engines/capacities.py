@@ -8,6 +8,7 @@ from batchyard.core.model.records import HOST_PROVIDER, JOINED_PROVIDER
 from batchyard.engines.base import Capacity
 from batchyard.engines.host import HostCapacity
 from batchyard.server.hosts.host_service import HostService
+from batchyard.server.hosts.joined_capacity import JoinedCapacity
 from batchyard.server.settings.config import Settings
 
 
@@ -19,4 +20,5 @@ def make_capacities(settings: Settings, hosts: HostService | None = None) -> dic
         settings.spot_notice_seconds,
         random.expovariate,
     )
-    return {HOST_PROVIDER: host} if hosts is None else {HOST_PROVIDER: host, JOINED_PROVIDER: hosts.capacity}
+    # Without a port for them there may still be hosts that joined before.
+    return {HOST_PROVIDER: host, JOINED_PROVIDER: JoinedCapacity() if hosts is None else hosts.capacity}

@@ -26,6 +26,7 @@ from batchyard.server.settings.paths import PathError, Paths
 from batchyard.version import VERSION
 
 LOOPBACK = "127.0.0.1"
+LEASE_FILE = "hosts-longest-lease-ms"
 
 
 class HostService(Struct, frozen=True):
@@ -50,9 +51,25 @@ def open_host_service(settings: Settings, paths: Paths, now_ms: Callable[[], int
         raise PathError(f"The certificate for hosts in {paths.data_dir} can't be used: {error}.") from error
     capacity = JoinedCapacity()
     leases = LeaseSettings(settings.host_lease_seconds, settings.host_heartbeat_seconds)
-    engine = RemoteEngine(paths.logs_dir, leases, now_ms, capacity, VERSION)
+    longest_ms = longest_lease_ms(paths.data_dir / LEASE_FILE, leases.lease_ms)
+    engine = RemoteEngine(paths.logs_dir, leases, now_ms, capacity, VERSION, longest_ms)
     capacity.dismiss = engine.dismiss
     return HostService(engine, capacity, certificate, fingerprint, settings.hosts_address, settings.hosts_port)
+
+
+def longest_lease_ms(path: Path, lease_ms: int) -> int:
+    """Returns the longest lease that a server of this data directory has ever granted, this one included, and keeps it
+    before it is granted: hosts may hold one of an earlier server, whose setting was another. Raises PathError."""
+    try:
+        before = path.read_text().strip() if path.exists() else "0"
+        longest = max(int(before) if before.isdigit() else 0, lease_ms)
+        if before != str(longest):
+            temporary = path.with_name(f"{path.name}.new")
+            temporary.write_text(f"{longest}\n")
+            temporary.rename(path)
+    except OSError as error:
+        raise PathError(f"{path} can't be used: {error.strerror}.") from error
+    return longest
 
 
 def host_access(service: HostService | None) -> HostAccess | None:
