@@ -47,10 +47,15 @@ def register(batch: Any, name: str, script: str, vcpus: str = "1") -> None:
     batch.register_job_definition(jobDefinitionName=name, type="container", containerProperties=properties)
 
 
-def make_workflow(states: Any) -> None:
-    """A workflow with a job that runs until it is ended, and one execution of it that failed."""
-    parameters = {"JobName": "train", "JobQueue": "default", "JobDefinition": "long"}
-    training = {"Type": "Task", "Resource": "arn:aws:states:::batch:submitJob.sync", "Parameters": parameters}
+TRAINING = {
+    "Type": "Task",
+    "Resource": "arn:aws:states:::batch:submitJob.sync",
+    "Parameters": {"JobName": "train", "JobQueue": "default", "JobDefinition": "long"},
+}
+
+
+def make_workflow(states: Any, training: dict[str, Any]) -> None:
+    """A workflow with one execution that runs, by the state `training`, and one that failed."""
     checking = {"StartAt": "Check", "States": {"Check": {"Type": "Pass", "End": True}}}
     branches = [{"StartAt": "Train", "States": {"Train": training | {"End": True}}}, checking]
     members = {
@@ -76,6 +81,26 @@ def client_of(server: Server, service: str) -> Any:
     return boto3.client(service, endpoint_url=server.address, region_name="us-east-1", **keys)
 
 
+def make_schedule(scheduler: Any) -> None:
+    target = {"Arn": "arn:aws:scheduler:::aws-sdk:batch:submitJob", "RoleArn": "arn:aws:iam::123456789012:role/r"}
+    target["Input"] = json.dumps({"JobName": HOSTILE, "JobQueue": "default", "JobDefinition": "ok"})
+    night = {"ScheduleExpression": "cron(0 3 * * ? *)", "ScheduleExpressionTimezone": "Europe/Berlin"}
+    scheduler.create_schedule(Name="nightly", Target=target, FlexibleTimeWindow={"Mode": "OFF"}, **night)
+
+
+def make_alarm(server: Server) -> None:
+    """A topic with a subscription, a rule whose events it gets, and an alarm of it."""
+    topic = client_of(server, "sns").create_topic(Name="failures")["TopicArn"]
+    client_of(server, "sns").subscribe(TopicArn=topic, Protocol="https", Endpoint="https://example.com/hook")
+    events = client_of(server, "events")
+    events.put_rule(Name="ends", EventPattern='{"source":["aws.batch"],"detail":{"status":["NONE"]}}')
+    events.put_targets(Rule="ends", Targets=[{"Id": "mail", "Arn": topic}])
+    alarm: dict[str, Any] = {"AlarmName": HOSTILE, "Namespace": "AWS/Batch", "MetricName": "FailedJobCount"}
+    alarm |= {"Dimensions": [{"Name": "JobQueue", "Value": "default"}], "Statistic": "Sum", "Period": 60}
+    limits = {"EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"}
+    client_of(server, "cloudwatch").put_metric_alarm(**alarm, **limits, AlarmActions=[topic])
+
+
 @contextmanager
 def yard_without_jobs(directory: Path) -> Iterator[Yard]:
     with Server(directory, "--vcpus", "4") as server, chromium() as browser:
@@ -99,7 +124,9 @@ def yard_with_jobs(directory: Path) -> Iterator[Yard]:
         for name in ("bad", "evil", "array"):
             made.wait(made.ids[name], "FAILED")
         made.ids["long"] = made.submit("train", "long")
-        make_workflow(client_of(made.server, "stepfunctions"))
+        make_workflow(client_of(made.server, "stepfunctions"), TRAINING)
+        make_schedule(client_of(made.server, "scheduler"))
+        make_alarm(made.server)
         made.ids["wide"] = made.submit("huge", "wide")
         made.wait(made.ids["long"], "RUNNING")
         yield made

@@ -13,6 +13,7 @@ from batchyard.job_metrics.records import QueueMinute
 from batchyard.observe.logfile import log_path
 from batchyard.server.metrics.own_metrics import data_of_minute
 from tests.api.service import container
+from tests.browser.pipeline import make_schedule, make_workflow
 from tests.console.site import Console
 
 HOSTILE = "<script>alert(1)</script>"
@@ -30,6 +31,7 @@ class Scene(Console):
         self._register()
         self._pipeline()
         self._others()
+        self._workflow()
 
     def pages(self) -> dict[str, str]:
         """The pages by the names of their pictures."""
@@ -61,6 +63,18 @@ class Scene(Console):
             "secrets": "secrets",
             "log-groups": "log-groups",
             "doctor": "doctor",
+            "workflows": "workflows",
+            "workflow": "workflows/nightly",
+            "execution": "workflows/nightly/executions/running",
+            "execution-failed": "workflows/nightly/executions/failing",
+            "workflow-start": "workflows/nightly/start",
+            "metrics": "metrics?namespace=AWS/Batch&name=SucceededJobCount&range=1h",
+            "insights": "insights?q=stats+count(*)+as+lines+by+@jobName",
+            "alarm": "alarm?name=late",
+            "rule": "rule?name=ends",
+            "schedule": "schedule?name=nightly",
+            "topic": "topic?name=failures",
+            "log-group": "log-group?name=/aws/batch/job&pattern=bad",
             "not-found": "jobs/none",
         }
 
@@ -116,6 +130,12 @@ class Scene(Console):
         alarm |= {"EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold", "Period": 60}
         self.client("cloudwatch").put_metric_alarm(**alarm, AlarmActions=[topic])
         self.tick(12_000)
+
+    def _workflow(self) -> None:
+        make_workflow(self.client("stepfunctions"), {"Type": "Wait", "Seconds": 600})
+        make_schedule(self.client("scheduler"))
+        self.client("cloudwatch").set_alarm_state(AlarmName="late", StateValue="ALARM", StateReason=HOSTILE)
+        self.tick(42_000)
 
     def _run(self, name: str, exit_code: int, reason: str, ran_ms: int, *lines: str) -> None:
         job_id = self.ids[name]

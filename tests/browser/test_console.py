@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -35,6 +36,9 @@ MORE_PAGES = (
     *("definitions", "definitions/ok/1", "definitions/ok/1/submit", "more", "alarms", "log-groups", "doctor"),
     *("workflows", "workflows/nightly", "workflows/nightly/start", "workflows/nightly/executions/running"),
     *("workflows/nightly/executions/failing", "workflows/nightly/executions/running/stop"),
+    *("metrics", "metrics?namespace=AWS/Batch&name=FailedJobCount", "log-group?name=/aws/batch/job"),
+    *("log-group?name=/aws/batch/job&pattern=bad", "insights", "insights?q=stats+count(*)+as+lines+by+@jobName"),
+    *("rule?name=ends", "schedule?name=nightly", "topic?name=failures", f"alarm?name={quote(HOSTILE)}"),
 )
 
 

@@ -166,6 +166,7 @@ ROOMS = (
             "api.operations",
             "api.readers",
             "api.batch.render",
+            "evaluators.schedules",
             "store.queries",
             "observe",
         ),

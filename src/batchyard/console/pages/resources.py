@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from batchyard.console.rendering import render
-from batchyard.console.site import Answer, NotFound, PageRequest, Site
+from batchyard.console.site import Answer, NotFound, PageRequest, Site, url_of
 from batchyard.wire.messages import Document
 
 TEXT, STATE, MOMENT, SECONDS, ARN, NUMBER = "text", "state", "moment", "seconds", "arn", "number"
@@ -20,6 +20,8 @@ class Column(Struct, frozen=True):
     heading: str
     member: str
     kind: str = TEXT
+    page: str = ""  # that the value leads to, as its `name`
+    also: Mapping[str, str] = {}  # further parameters of that page, and the members that they are
 
 
 class Listing(Struct, frozen=True):
@@ -44,7 +46,7 @@ LISTINGS: Mapping[str, Listing] = {
         "DescribeAlarms",
         ("MetricAlarms", "CompositeAlarms"),
         (
-            Column("Alarm", "AlarmName"),
+            Column("Alarm", "AlarmName", page="alarm"),
             Column("State", "StateValue", STATE),
             Column("Since", "StateUpdatedTimestamp", SECONDS),
             Column("Why", "StateReason"),
@@ -61,7 +63,7 @@ LISTINGS: Mapping[str, Listing] = {
         "ListRules",
         ("Rules",),
         (
-            Column("Rule", "Name"),
+            Column("Rule", "Name", page="rule", also={"bus": "EventBusName"}),
             Column("State", "State", STATE),
             Column("Pattern", "EventPattern"),
             Column("Description", "Description"),
@@ -76,7 +78,7 @@ LISTINGS: Mapping[str, Listing] = {
         "ListSchedules",
         ("Schedules",),
         (
-            Column("Schedule", "Name"),
+            Column("Schedule", "Name", page="schedule", also={"group": "GroupName"}),
             Column("Group", "GroupName"),
             Column("State", "State", STATE),
             Column("Target", "Target.Arn", ARN),
@@ -91,7 +93,7 @@ LISTINGS: Mapping[str, Listing] = {
         "sns",
         "ListTopics",
         ("Topics",),
-        (Column("Topic", "TopicArn", ARN),),
+        (Column("Topic", "TopicArn", ARN, page="topic"),),
         "batchyard topics",
         "aws sns create-topic --name failures",
     ),
@@ -102,7 +104,7 @@ LISTINGS: Mapping[str, Listing] = {
         "ListSubscriptions",
         ("Subscriptions",),
         (
-            Column("Topic", "TopicArn", ARN),
+            Column("Topic", "TopicArn", ARN, page="topic"),
             Column("Protocol", "Protocol"),
             Column("Endpoint", "Endpoint"),
         ),
@@ -132,7 +134,7 @@ LISTINGS: Mapping[str, Listing] = {
         "DescribeLogGroups",
         ("logGroups",),
         (
-            Column("Group", "logGroupName"),
+            Column("Group", "logGroupName", page="log-group"),
             Column("Bytes", "storedBytes", NUMBER),
             Column("Kept for days", "retentionInDays", NUMBER),
             Column("Made", "creationTime", MOMENT),
@@ -173,9 +175,16 @@ async def show(site: Site, request: PageRequest) -> Answer:
         asked[listing.token] = request.query["next"]
     answer = await site.call(request.visitor, listing.service, listing.operation, asked)
     found = [row for member in listing.members for row in answer.get(member, [])]
-    rows = [[(column, _value(row, column)) for column in listing.columns] for row in found]
+    rows = [[(column, _value(row, column), _link(row, column)) for column in listing.columns] for row in found]
     following = answer.get(listing.token) or ""
     return render(site, request, "resources.html", kind=kind, listing=listing, rows=rows, following=following)
+
+
+def _link(row: Document, column: Column) -> str:
+    """Returns the address of the page of what a cell names; empty: it has none."""
+    if not column.page or not row.get(column.member):
+        return ""
+    return url_of(column.page, {"name": row[column.member]} | {name: row[one] for name, one in column.also.items()})
 
 
 def _value(row: Document, column: Column) -> Any:

@@ -26,7 +26,13 @@
       if (each.textContent !== text) each.textContent = text;
     }
   };
+  const clock = at => { const d = new Date(at * 1000); return `${pad(d.getHours())}:${pad(d.getMinutes())}`; };
+  const chartTimes = root => {
+    for (const each of root.querySelectorAll("text[data-at]")) if (each.textContent.includes(":")) each.textContent = clock(Number(each.dataset.at));
+    for (const each of root.querySelectorAll(".no-script")) each.hidden = true;
+  };
   times(document);
+  chartTimes(document);
   const zoneText = document.querySelector("[data-zone]");
   if (zoneText) { zoneText.textContent = zone; zoneText.title = "The zone of times; UTC is shown on hover"; }
   setInterval(() => { if (!document.hidden) times(document); }, 1000);
@@ -82,6 +88,7 @@
   }
   function take(page) {
     times(page);
+    chartTimes(page);
     for (const part of page.querySelectorAll("[data-live]")) {
       const shown = document.querySelector(`[data-live="${CSS.escape(part.dataset.live)}"]`);
       if (!shown) continue;
@@ -130,7 +137,13 @@
   addEventListener("pageshow", event => { if (event.persisted) { open(); refresh(); } });
   if (kinds) { show(false); open(); }
   // What changes without facts, as an execution that waits for a time, is looked at again while it is marked so.
-  setInterval(() => { if (document.querySelector("[data-poll]") && !document.hidden && !isPaused) refresh(); }, 2000);
+  let looked = Date.now();
+  setInterval(() => {
+    const marked = document.querySelector("[data-poll]");
+    if (!marked || document.hidden || isPaused || Date.now() - looked < 1000 * (Number(marked.dataset.poll) || 2)) return;
+    looked = Date.now();
+    refresh();
+  }, 1000);
 
   // -- questions open in a dialog --
   const dialog = document.getElementById("dialog");
@@ -151,7 +164,7 @@
   });
 
   // -- rows: j and k move, Enter opens; g and a letter goes to a page; ? lists the keys --
-  const pages = { o: "", j: "jobs", q: "queues", e: "environments", d: "definitions", w: "workflows" };
+  const pages = { o: "", j: "jobs", q: "queues", e: "environments", d: "definitions", w: "workflows", m: "metrics", l: "insights" };
   let pressed = "", pressedAt = 0;
   const rowsOf = () => [...document.querySelectorAll("table[data-rows] tbody tr")];
   function moveRow(by) {
@@ -164,7 +177,7 @@
     row.querySelector("a")?.focus({ preventScroll: true });
     row.scrollIntoView({ block: "nearest" });
   }
-  const HELP = `<section class="question"><h1>Keys</h1><dl class="facts"><div><dt><kbd>/</kbd></dt><dd>to the filter or search</dd></div><div><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row; <kbd>Enter</kbd> opens it</dd></div><div><dt><kbd>g</kbd> <kbd>o j q e d w</kbd></dt><dd>go to Overview, Jobs, Queues, Environments, Definitions, Workflows</dd></div><div><dt><kbd>?</kbd></dt><dd>this list</dd></div></dl><p class="buttons"><button type="button" data-keys></button> <button type="button" data-close>Close</button></p></section>`;
+  const HELP = `<section class="question"><h1>Keys</h1><dl class="facts"><div><dt><kbd>/</kbd></dt><dd>to the filter or search</dd></div><div><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row; <kbd>Enter</kbd> opens it</dd></div><div><dt><kbd>g</kbd> <kbd>o j q e d w m l</kbd></dt><dd>go to Overview, Jobs, Queues, Environments, Definitions, Workflows, Metrics, Logs</dd></div><div><dt><kbd>?</kbd></dt><dd>this list</dd></div></dl><p class="buttons"><button type="button" data-keys></button> <button type="button" data-close>Close</button></p></section>`;
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [data-own-keys]")) return;
     if (event.key === "?") {
@@ -230,6 +243,40 @@
     if (event.key === "Enter" && cursor >= 0) openCell(svg, cursor);
   });
 
+  // -- charts: what is under the pointer, or by arrow keys --
+  function readChart(svg, share) {
+    const frame = svg.closest("[data-chart]"), data = JSON.parse(frame.dataset.chart);
+    const at = data.start + (data.end - data.start) * share;
+    let nearest = null;
+    for (const line of data.lines) for (const [when] of line.p) if (nearest === null || Math.abs(when - at) < Math.abs(nearest - at)) nearest = when;
+    if (nearest === null) return;
+    const left = Number(svg.dataset.left), x = left + (Number(svg.dataset.width) - left) * (nearest - data.start) / (data.end - data.start);
+    svg.querySelector(".pointer").setAttribute("d", `M${x.toFixed(1)} ${svg.dataset.top}V${svg.dataset.base}`);
+    const values = data.lines.map(line => [line.n, line.p.find(point => point[0] === nearest)]).filter(pair => pair[1]);
+    frame.querySelector(".readout").textContent = `${local(new Date(nearest * 1000))}: ` + values.map(([name, point]) => `${name} ${point[1].toLocaleString("en-US", { maximumFractionDigits: 2 })}`).join(", ");
+    frame.dataset.at = nearest;
+  }
+  document.addEventListener("mousemove", event => {
+    const svg = event.target.closest?.("svg.chart");
+    if (!svg) return;
+    const box = svg.getBoundingClientRect(), view = svg.viewBox.baseVal, scale = Math.min(box.width / view.width, box.height / view.height);
+    const left = Number(svg.dataset.left), x = (event.clientX - box.left) / scale;
+    if (x >= left - 4) readChart(svg, Math.min(1, (x - left) / (Number(svg.dataset.width) - left)));
+  });
+  document.addEventListener("keydown", event => {
+    const svg = event.target.closest?.("svg.chart");
+    if (!svg || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    const frame = svg.closest("[data-chart]"), data = JSON.parse(frame.dataset.chart);
+    const all = [...new Set(data.lines.flatMap(line => line.p.map(point => point[0])))].sort((a, b) => a - b);
+    const now = frame.dataset.at ? all.indexOf(Number(frame.dataset.at)) : -1;
+    const next = { ArrowLeft: Math.max(0, now < 0 ? all.length - 1 : now - 1), ArrowRight: Math.min(all.length - 1, now + 1), Home: 0, End: all.length - 1 }[event.key];
+    readChart(svg, (all[next] - data.start) / (data.end - data.start));
+  });
+
+  // -- a choice shows its page at once --
+  document.addEventListener("change", event => { if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit(); });
+
   // -- logs: follow, earlier lines, search --
   const log = document.querySelector("[data-log]");
   if (log) {
@@ -249,7 +296,7 @@
     async function more() {
       if (document.hidden || isPaused || log.dataset.ended === "yes" || log.dataset.query) return;
       try {
-        const answer = await fetch(`${url}?after=${log.dataset.stop}`, { headers: { "X-Console-Fragment": "1" } });
+        const answer = await fetch(`${url}${url.includes("?") ? "&" : "?"}after=${encodeURIComponent(log.dataset.stop)}`, { headers: { "X-Console-Fragment": "1" } });
         if (!answer.ok) return;
         const page = parse(await answer.text());
         if (!page) return;
