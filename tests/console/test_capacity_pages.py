@@ -1,8 +1,10 @@
 """Overview, queues and environments: is all well, whose turn is it, who uses the machine."""
 
 import re
+from typing import Any
 
 from batchyard.console.charts import chart_of
+from batchyard.console.share_usage import held_by_share
 from batchyard.console.site import PageRequest
 from batchyard.job_metrics.records import QueueMinute
 from batchyard.server.metrics.own_metrics import data_of_minute
@@ -85,11 +87,34 @@ def test_fair_shares_are_bars_with_their_weights(yard: Console) -> None:
         {"jobQueueName": "shared", "priority": 1, "computeEnvironmentOrder": order, "schedulingPolicyArn": arn},
     )
     for share in ("ann", "ann", "bob"):
+        yard.start(yard.submit(jobQueue="shared", shareIdentifier=share, schedulingPriorityOverride=1))
+    yard.tick(5 * 60_000)
+    for share in ("x", "ann", "x", "ann"):
         yard.submit(jobQueue="shared", shareIdentifier=share, schedulingPriorityOverride=1)
-    text = text_of(yard.get("queues/shared"))
+    page = yard.get("queues/shared")
+    text = text_of(page)
     assert "Fair share: fair" in text
+    turns = text.partition("Whose turn is next")[2].partition("vCPUs held by each share")[0]
+    assert turns.index("1 of 2") < turns.index("2 of 2")
+    assert 'aria-label="Latest: ann ' in page
     assert "ann 0.5 2" in text
     assert "bob 1.0 1" in text
+
+
+def attempt(share: str, begin_s: int, stop_s: int, vcpus: float = 2.0) -> dict[str, Any]:
+    found = {"startedAt": begin_s * 1000, "asked": {"vcpus": vcpus}, "shareIdentifier": share}
+    return found | ({"stoppedAt": stop_s * 1000} if stop_s else {})
+
+
+def test_what_shares_held_is_the_mean_of_each_period() -> None:
+    attempts = [attempt("a", 30, 90), attempt("a", 60, 0), attempt("b", 0, 6, 10.0), attempt("c", 1000, 2000)]
+    held = held_by_share(attempts, 0, 180, 60, 150_000)
+    assert held == [
+        ("a", {0: 1.0, 60: 3.0, 120: 1.0}), ("b", {0: 1.0, 60: 0.0, 120: 0.0}), ("c", {0: 0.0, 60: 0.0, 120: 0.0})
+    ]  # fmt: skip
+    many = held_by_share([attempt(f"s{number}", 0, 60, 1.0 + number) for number in range(10)], 0, 60, 60, 60_000)
+    assert [name for name, _ in many] == [*(f"s{number}" for number in range(9, 2, -1)), "others"]
+    assert many[-1][1] == {0: 6.0}
 
 
 def test_instances_are_boxes_filled_by_jobs(yard: Console) -> None:

@@ -218,6 +218,33 @@ def test_an_array_shows_cells_and_groups_its_failures(yard: Console) -> None:
     assert "part of the whole job" in child_page
 
 
+def test_failed_children_are_run_again_alone_with_their_indexes(yard: Console) -> None:
+    job_id = yard.submit(arrayProperties={"size": 3}, tags={"team": "a"})
+    for index, exit_code in enumerate([9, 0, 9]):
+        yard.start(f"{job_id}:{index}")
+        yard.end(f"{job_id}:{index}", exit_code)
+    assert f"/console/jobs/{job_id}/resubmit-failed" in links_of(yard.get(f"jobs/{job_id}"))
+    assert "Run the 2 failed children again?" in text_of(yard.get(f"jobs/{job_id}/resubmit-failed"))
+    done = yard.post(f"jobs/{job_id}/resubmit-failed")
+    assert header_of(done, "location") == f"/console/jobs?tag=retried-from%3D{job_id}"
+    (two, zero) = re.findall(r'data-job="([^"]+)"', yard.get("jobs", tag=f"retried-from={job_id}"))
+    commands = [yard.detail(one)["container"]["command"] for one in (zero, two)]
+    assert commands == [["env", f"AWS_BATCH_JOB_ARRAY_INDEX={index}", "sleep", "60"] for index in (0, 2)]
+    assert [yard.detail(one)["jobName"] for one in (zero, two)] == ["nap-0", "nap-2"]
+    assert "arrayProperties" not in yard.detail(zero)
+    assert yard.ask(PageRequest(f"jobs/{zero}/resubmit-failed", VISITOR)).status == 403
+
+
+def test_a_job_shows_what_waits_for_it(yard: Console) -> None:
+    first = yard.submit(name="first", parameters={"about": "itself"})
+    second = yard.submit(name="second", dependsOn=[{"jobId": first}])
+    third = yard.submit(name="third", dependsOn=[{"jobId": second}])
+    yard.submit(name="speaks-of-it", parameters={"about": first})
+    svg = yard.get(f"jobs/{first}").partition('class="graph"')[2].partition("</svg>")[0]
+    assert [f"/console/jobs/{one}" in svg for one in (first, second, third)] == [True] * 3
+    assert "speaks-of-it" not in svg
+
+
 def test_ten_thousand_children_are_a_small_page(yard: Console) -> None:
     job_id = yard.submit(arrayProperties={"size": 10_000})
     page = yard.get(f"jobs/{job_id}")

@@ -1,11 +1,16 @@
 """The list of jobs: filters, pages, and what is withdrawn together."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 
+from batchyard.console.bulk import MAX_ACTIVE, BulkWork, BulkWorks, TooMany
 from batchyard.console.pages import jobs
+from batchyard.console.routes import answer
 from batchyard.console.site import PageRequest
+from batchyard.core.model.refusal import Refused
 from tests.api.service import container
 from tests.console.site import READER, VISITOR, Console, header_of, links_of, text_of
 
@@ -110,6 +115,82 @@ def test_all_that_match_are_withdrawn_with_their_number(yard: Console) -> None:
     assert "done=cancel+3" in header_of(done, "location")
     yard.tick(1)
     assert [yard.detail(job_id)["isCancelled"] for job_id in (*found, kept)] == [True, True, True, False]
+
+
+async def others_end() -> None:
+    """Waits for the ends of the tasks beside this one."""
+    await asyncio.wait([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+
+
+def test_a_form_that_names_no_jobs_withdraws_none(yard: Console) -> None:
+    job_id = yard.submit()
+    assert yard.post("jobs/withdraw", action="terminate", reason="x").status == 403
+    assert not yard.detail(job_id)["isTerminated"]
+
+
+def test_many_are_withdrawn_by_a_work_that_counts_them(yard: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MAX_AT_ONCE", 2)
+    monkeypatch.setattr(jobs, "MAX_COUNTED", 3)
+    monkeypatch.setattr(jobs, "PAGE_IDS", 2)
+    found = [yard.submit(name="old") for _ in range(5)]
+    page = yard.get("jobs/withdraw", action="terminate", name="old")
+    assert "Terminate all of more than 3 jobs?" in text_of(page)
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.partition("<main")[2]))
+    yard.tick(1000)
+    later = yard.submit(name="old")
+
+    async def withdraw_and_look() -> str:
+        begun = await answer(yard.site, PageRequest("jobs/withdraw", VISITOR, "POST", form=hidden))
+        path = header_of(begun, "location").removeprefix("/console/")
+        await others_end()
+        return (await answer(yard.site, PageRequest(path, VISITOR))).body.decode()
+
+    assert "Done: 5 jobs." in text_of(asyncio.run(withdraw_and_look()))
+    assert [yard.detail(job_id)["isTerminated"] for job_id in (*found, later)] == [True] * 5 + [False]
+    assert yard.ask(PageRequest("bulk/7", VISITOR)).status == 404
+
+
+def test_a_work_counts_refusals_and_is_stopped() -> None:
+    async def ids() -> AsyncIterator[str]:
+        for number in range(100):
+            yield str(number)
+
+    async def act(job_id: str) -> None:
+        if job_id == "1":
+            raise Refused("it had ended")
+        work.is_stopped = job_id == "2"
+
+    work = BulkWork("Stop", 0)
+    asyncio.run(work.run(ids(), act))
+    assert (work.done, work.refused, work.reason, work.is_active) == (2, 1, "it had ended", False)
+
+
+def test_a_work_that_breaks_off_says_why_and_few_go_on_at_once() -> None:
+    async def ids() -> AsyncIterator[str]:
+        yield "one"
+
+    async def breaks(job_id: str) -> None:
+        raise RuntimeError("the service ends")
+
+    async def begin() -> None:
+        works = BulkWorks()
+        stuck = asyncio.Event()
+
+        async def waits(job_id: str) -> None:
+            await stuck.wait()
+
+        work = BulkWork("Break", 0)
+        works.start(work, ids(), breaks)
+        for number in range(MAX_ACTIVE - 1):
+            works.start(BulkWork(str(number), 0), ids(), waits)
+        with pytest.raises(TooMany):
+            works.start(BulkWork("more", 0), ids(), waits)
+        stuck.set()
+        await others_end()
+        assert (work.failure, work.is_active) == ("the service ends", False)
+        works.start(BulkWork("more", 0), ids(), waits)
+
+    asyncio.run(begin())
 
 
 def test_readers_see_no_buttons(yard: Console) -> None:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from batchyard.api.readers import CALLER
+from batchyard.console.bulk import TooMany
 from batchyard.console.pages import (
     alarms,
+    array_writes,
     definitions,
     environments,
     events,
@@ -70,6 +72,8 @@ ROUTES: tuple[Route, ...] = (
     Route(GET, "jobs", jobs.show),
     Route(GET, "jobs/withdraw", jobs.ask),
     Route(POST, "jobs/withdraw", jobs.withdraw),
+    Route(GET, "bulk/{number}", jobs.show_bulk),
+    Route(POST, "bulk/{number}/stop", jobs.stop_bulk),
     Route(GET, "jobs/{id}", job.show),
     Route(GET, "jobs/{id}/forecast", forecast.show),
     Route(GET, "jobs/{id}/log", log.show),
@@ -78,6 +82,8 @@ ROUTES: tuple[Route, ...] = (
     Route(POST, "jobs/{id}/cancel", job_writes.cancel),
     Route(GET, "jobs/{id}/terminate", job_writes.ask_terminate),
     Route(POST, "jobs/{id}/terminate", job_writes.terminate),
+    Route(GET, "jobs/{id}/resubmit-failed", array_writes.ask),
+    Route(POST, "jobs/{id}/resubmit-failed", array_writes.resubmit),
     Route(GET, "jobs/{id}/resubmit", job_writes.edit),
     Route(POST, "jobs/{id}/resubmit", job_writes.resubmit),
     Route(GET, "queues", queues.show),
@@ -148,6 +154,8 @@ async def answer(site: Site, request: PageRequest) -> Answer:
         return await route.page(site, replace(request, parts=parts, fact_number=site.ring.number))
     except NotFound as error:
         return refusal(site, request, 404, "Not found", str(error))
+    except TooMany as error:
+        return refusal(site, request, 429, "Not now", str(error))
     except Forbidden as error:
         return refusal(site, request, 403, "Not allowed", str(error))
     except BadFilter as error:

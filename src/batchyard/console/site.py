@@ -14,6 +14,7 @@ from batchyard.analysis.execution_paths import Asked
 from batchyard.api.context import Call, Context
 from batchyard.api.operations import BoundHandler
 from batchyard.api.readers import CALLER
+from batchyard.console.bulk import BulkWorks
 from batchyard.console.live import FactRing
 from batchyard.console.visit_cache import VisitCache
 from batchyard.wire.messages import Document
@@ -88,6 +89,7 @@ class Site:
     now_ms: Callable[[], int]
     ring: FactRing = field(default_factory=FactRing)
     visits: VisitCache = field(default_factory=VisitCache)
+    works: BulkWorks = field(default_factory=BulkWorks)
 
     async def call(self, visitor: Visitor, service: str, operation: str, request: Document) -> Document:
         """Performs an operation as the visitor. Raises Refused, Busy or Stopped."""

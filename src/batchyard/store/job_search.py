@@ -21,6 +21,7 @@ from batchyard.store.job_queries import JobView, views_by_key
 from batchyard.store.tables import TEXT_END, job_specs, jobs
 
 MAX_WALKED = 10_000  # rows of one index that one page looks at: some 20 ms
+MAX_LATER = 2_000  # jobs submitted after one among which those that depend on it are looked for: some 3 ms
 MAX_QUEUES = 500  # whose jobs are searched at once, by name
 KIND = "search"  # of the cursors
 
@@ -76,6 +77,20 @@ def search_jobs(
         after = encode_cursor(KIND, bound)
     back = encode_cursor(KIND, shown[0] if shown else before) if older else None
     return SearchPage(_views(connection, shown), back, after, MAX_WALKED if bound is not None else 0)
+
+
+def dependents(connection: Connection, job: JobView, limit: int) -> list[JobView]:
+    """Returns jobs that depend on a job, the oldest first, of the first MAX_LATER submitted after it: a job is mostly
+    submitted soon after those that it depends on."""
+    job_id = job.spec.job_id
+    after = (
+        select(_spec.key, _spec.body).where(_spec.key > job.spec.key).order_by(_spec.key).limit(MAX_LATER).subquery()
+    )
+    naming = select(after.c.key).where(after.c.body.contains(job_id, autoescape=True)).order_by(after.c.key)
+    keys = connection.execute(naming.limit(limit * 2)).scalars().all()  # some may only speak of it, as parameters do
+    found = sorted(views_by_key(connection, keys), key=lambda view: view.spec.key)
+    named = [view for view in found if any(one.job_id.partition(":")[0] == job_id for one in view.spec.depends_on)]
+    return named[:limit]
 
 
 def count_jobs(connection: Connection, queue: str, most: int) -> dict[str, int]:

@@ -185,6 +185,11 @@ class Reader:
         with self._engine.connect() as connection:
             return job_search.search_jobs(connection, wanted, limit, older, newer)
 
+    def dependents(self, job: JobView, limit: int = 30) -> list[JobView]:
+        """Returns jobs that depend on this one, the oldest first; see job_search.dependents."""
+        with self._engine.connect() as connection:
+            return job_search.dependents(connection, job, limit)
+
     def capped_counts(self, queue: str = "", most: int = 1001) -> dict[str, int]:
         """Returns the number of top-level jobs by status, each counted up to `most`; see job_search.count_jobs."""
         with self._engine.connect() as connection:

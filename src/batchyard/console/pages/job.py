@@ -19,6 +19,8 @@ from batchyard.store.queries import JobView
 SHOWN_HOLDERS = 6  # as in the template
 FORECAST = (Status.PENDING, Status.RUNNABLE)  # whose starts can be forecast
 MAX_ANCESTORS = 30  # jobs of the graph of dependencies: what is further away belongs to their pages
+MAX_DESCENDANTS = 30  # that wait for it, or for one that does
+MAX_READS = 6  # of those that wait for one job: each looks at some thousand jobs
 
 
 class Moment(Struct, frozen=True):
@@ -132,21 +134,38 @@ def timeline(job: Job, now_ms: int) -> list[Moment]:
 
 
 async def dependencies(site: Site, view: JobView) -> Drawing | None:
-    """The jobs that this one waited for, and theirs; None: it waited for none."""
+    """The jobs that this one waited for, and theirs, and those that wait for it, and for them; None: there are none."""
     top = view.spec.job_id
     nodes: dict[str, Node] = {}
     edges: list[tuple[str, str]] = []
     waiting, known = [top], {top}
     while waiting and len(nodes) < MAX_ANCESTORS:
         for found in await site.context.read(site.context.reader.jobs, waiting):
-            spec = found.spec
-            size = f"array of {spec.array_size:,}" if spec.array_size else ""
-            status = found.job.status.value
-            nodes[spec.job_id] = Node(spec.job_id, spec.name, status, size, job_url(spec.job_id), spec.job_id == top)
-            edges += [(one.job_id.partition(":")[0], spec.job_id) for one in spec.depends_on if one.job_id]
+            nodes[found.spec.job_id] = _node(found, top)
+            edges += _edges(found)
         fresh = dict.fromkeys(start for start, _ in edges if start not in known)
         waiting = list(fresh)[:MAX_ANCESTORS]
         known.update(waiting)
+    following = [view]
+    for _ in range(MAX_READS):
+        if not following:
+            break
+        later = await site.context.read(site.context.reader.dependents, following.pop(0), MAX_DESCENDANTS)
+        for found in later[: MAX_ANCESTORS + MAX_DESCENDANTS - len(nodes)]:
+            edges += _edges(found)
+            if found.spec.job_id not in nodes:
+                nodes[found.spec.job_id] = _node(found, top)
+                following.append(found)
     if not edges:
         return None
     return draw(list(nodes.values())[:MAX_NODES], edges)
+
+
+def _node(view: JobView, top: str) -> Node:
+    spec = view.spec
+    size = f"array of {spec.array_size:,}" if spec.array_size else ""
+    return Node(spec.job_id, spec.name, view.job.status.value, size, job_url(spec.job_id), spec.job_id == top)
+
+
+def _edges(view: JobView) -> list[tuple[str, str]]:
+    return [(one.job_id.partition(":")[0], view.spec.job_id) for one in view.spec.depends_on if one.job_id]

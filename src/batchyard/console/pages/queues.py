@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Any
 
 from msgspec import Struct
 
+from batchyard.console.charts import KINDS, chart_of
 from batchyard.console.rendering import last_part, render
 from batchyard.console.rows import names_of, row_of
+from batchyard.console.share_usage import held_by_share
 from batchyard.console.site import Answer, NotFound, PageRequest, Site
+from batchyard.console.time_ranges import RANGES, range_named
 from batchyard.core.model.refusal import Refused
+from batchyard.store.queries import JobView
 from batchyard.wire.messages import Document
 
 PARTS = 1000  # of a bar's width
+MAX_TURNS = 10  # shares whose place is asked for
+MAX_ATTEMPTS = 3000  # that the picture of shares is made of: three pages of ListPastAttempts, some 0.1 s
 
 
 class ShareBar(Struct, frozen=True):
@@ -58,6 +65,10 @@ async def show_one(site: Site, request: PageRequest) -> Answer:
         used=sum(one["quantity"] for one in snapshot["queueUtilization"]["totalCapacityUsage"]),
         shares=_shares(snapshot, policy),
         policy=policy,
+        turns=await _turns(site, request, [views[job_id] for job_id in ids if job_id in views]) if policy else [],
+        **(await _usage(site, request, name) if policy else {"usage": None, "is_whole": True}),
+        span=range_named(request.query.get("range", ""), "1h"),
+        ranges=RANGES.values(),
         why=await _why(site, request, queue),
     )
 
@@ -77,6 +88,39 @@ async def _why(site: Site, request: PageRequest, queue: Document) -> Document:
         return await site.call(request.visitor, "yard", "ExplainJob", {"jobId": queue["blockedJob"]})
     except Refused:  # it has ended meanwhile
         return {}
+
+
+async def _turns(site: Site, request: PageRequest, front: list[JobView]) -> list[Document]:
+    """Returns where the shares of the jobs at the front stand, the next one first, as ExplainJob has it."""
+    first = {view.spec.share_identifier: view.job_id for view in reversed(front) if view.spec.share_identifier}
+    found: dict[str, Document] = {}
+    for identifier, job_id in list(first.items())[:MAX_TURNS]:
+        try:
+            why = await site.call(request.visitor, "yard", "ExplainJob", {"jobId": job_id})
+        except Refused:  # it has ended meanwhile
+            continue
+        if "share" in why:
+            found[identifier] = why["share"]
+    return sorted(found.values(), key=lambda share: share["place"])
+
+
+async def _usage(site: Site, request: PageRequest, queue: str) -> dict[str, Any]:
+    """Returns the picture of what shares held, and whether it is made of all attempts."""
+    span = range_named(request.query.get("range", ""), "1h")
+    now_ms = site.now_ms()
+    end_s = now_ms // 1000 // span.period_seconds * span.period_seconds + span.period_seconds
+    start_s = end_s - span.seconds
+    asked: Document = {"jobQueue": queue, "since": start_s * 1000, "until": end_s * 1000}
+    attempts: list[Document] = []
+    while len(attempts) < MAX_ATTEMPTS:
+        answer = await site.call(request.visitor, "yard", "ListPastAttempts", asked)
+        attempts += answer["attempts"]
+        if not answer.get("nextToken"):
+            break
+        asked = asked | {"nextToken": answer["nextToken"]}
+    held = held_by_share(attempts, start_s, end_s, span.period_seconds, now_ms)
+    lines = [(name, kind, points) for (name, points), kind in zip(held, KINDS, strict=False)]
+    return {"usage": chart_of(lines, start_s, end_s), "is_whole": len(attempts) < MAX_ATTEMPTS}
 
 
 def _shares(snapshot: Document, policy: Document) -> list[ShareBar]:
