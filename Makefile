@@ -38,6 +38,7 @@ hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on
 	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))
 	@$(RUN) -m tests.hostile.fuzzer --seconds $(SECONDS) $(ARGS)
 	@$(RUN) -m tests.evaluators.states.definition_mutations --count 10000
+	@BATCHYARD_QUERY_EXAMPLES=5000 $(RUN) -m pytest -n0 tests/evaluators/insights/test_batches.py
 	@BATCHYARD_ALL_MPI=1 $(RUN) -m pytest tests/server/test_pypi_mpi.py
 	@$(RUN) -m tests.browser.crawl
 
