@@ -24,6 +24,7 @@ from batchyard.core.model.refusal import Refused
 from batchyard.core.model.resources import Resources
 from batchyard.core.questions.explanation import AskExplain
 from batchyard.core.questions.overview import AskOverview
+from batchyard.core.questions.running_task import AskRunningTask
 from tests.core.driver import ENGINE, Driver
 
 HOUR_MS = 3_600_000
@@ -365,3 +366,11 @@ def test_the_overview_shows_hosts_as_they_are(lab: Lab) -> None:
     lab.reports(reports.InstanceAway(instance_id))
     (shown,) = [one for one in lab.driver.do(AskOverview()).instances if one.instance.instance_id == instance_id]
     assert "not connected" in shown.step.text
+
+
+def test_a_job_on_a_host_has_no_container_for_a_second_command(lab: Lab) -> None:
+    lab.connected(facts("ws1"))
+    job = lab.driver.submit(queue="lab")
+    lab.driver.started(job)
+    with pytest.raises(Refused, match="a program of the machine that has joined as ws1"):
+        lab.driver.do(AskRunningTask(job))

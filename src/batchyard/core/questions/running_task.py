@@ -56,7 +56,7 @@ def running_task(world: World, command: AskRunningTask) -> RunningTask:
     if engine in world.abilities and not world.abilities[engine].execute_command:
         raise Refused(
             f"Job {job_id} runs on the {engine} engine, which has no containers: it is a program of the machine that "
-            "the service runs on."
+            f"{_machine_of(world, job.attempt.placements[node].instance_id)}."
         )
     # A pod has no such member: every one takes commands, as with Kubernetes.
     if not own.pod and not own.task.container.get("enableExecuteCommand"):
@@ -82,3 +82,8 @@ def _status(job: Job | None, spec: JobSpec, node: int) -> Status | None:
     if job is None:
         return None
     return node_status(job, node) if spec.num_nodes else job.status
+
+
+def _machine_of(world: World, instance_id: str) -> str:
+    host = world.hosts.get(instance_id)
+    return f"has joined as {host.facts.name}" if host is not None else "the service runs on"

@@ -162,6 +162,9 @@ class EngineSet:
         said = [("Engine", f"{name} ({reason})")]
         if queues:
             said.append(("Queues", ", ".join(f"{queue} ({kind})" for queue, kind in queues)))
+        if self._settings.hosts_port:
+            where = f"{self._settings.hosts_address}:{self._settings.hosts_port}"
+            said.append(("Hosts", f"may join at {where}, with a token (batchyard hosts token)"))
         if self._docker is None:
             return said
         runs_images = any(e.engine == DOCKER for e in world.environments.values())
