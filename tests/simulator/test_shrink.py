@@ -29,7 +29,7 @@ def test_a_seed_prints_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_different_seeds_have_different_digests() -> None:
-    digests = {found.digest for seed in range(20) if not isinstance(found := run_seed(seed), Failure)}
+    digests = {found.digest for seed in range(1, 21) if not isinstance(found := run_seed(seed), Failure)}
     assert len(digests) == 20
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from batchyard.wire.documents import DocumentError, check
 from batchyard.wire.locations import LocationReader
 from batchyard.wire.messages import MAX_BODY_BYTES, Request, Response, WireError
 from batchyard.wire.model import OperationModel, ServiceModel
-from batchyard.wire.protocols import WireProtocol
+from batchyard.wire.protocols import DocumentReader, WireProtocol
 
 
 class Operation:
-    """An operation compiled from its model.
+    """An operation as its model has it.
 
     service, name: for example `batch`, `SubmitJob`. model: its shapes, with their constraints. body_limit_bytes:
     larger bodies are refused. check_results: compare every result with the output shape (tests).
@@ -34,9 +35,16 @@ class Operation:
         self.protocol = protocol
         self._body_limit_bytes = body_limit_bytes
         self._check_results = check_results
-        self._body = protocol.reader(model.input) if model.input else None
-        locations = LocationReader(model.input, model.request_uri) if model.input else None
-        self._locations = locations if locations and locations.members else None
+
+    # Both are compiled for the first request: most operations of a service never get one.
+    @cached_property
+    def _body(self) -> DocumentReader | None:
+        return self.protocol.reader(self.model.input) if self.model.input else None
+
+    @cached_property
+    def _locations(self) -> LocationReader | None:
+        locations = LocationReader(self.model.input, self.model.request_uri) if self.model.input else None
+        return locations if locations and locations.members else None
 
     def __repr__(self) -> str:
         return f"<Operation {self.service}.{self.name}>"
