@@ -287,6 +287,12 @@ def test_a_redriven_execution_goes_on() -> None:
     resumed = visits_of(branches)
     assert shown(resumed) == [("Both", SUCCEEDED, 0), ("Left", SUCCEEDED, 1), ("Right", SUCCEEDED, 1)]
     assert [(visit.name, visit.waited_ms) for visit in critical_path(resumed)] == [("Both", 1000), ("Right", 1000)]
+    again: list[Row] = [*branches[:9], (9, "TaskFailed", {"error": "E"}), (10, "WaitStateAborted", None)]
+    assert shown(visits_of([*again, (10, "ParallelStateFailed", None), (12, "ExecutionFailed", None)])) == [
+        ("Both", FAILED, 0),
+        ("Left", ABORTED, 1),
+        ("Right", FAILED, 1),
+    ]
     assert shown(visits_of(branches[:8])) == [("Both", ABORTED, 0), ("Left", ABORTED, 1), ("Right", ABORTED, 1)]
     assert shown(visits_of(branches[:9]))[0] == ("Both", RUNNING, 0)
     assert shown(visits_of([*rows[:5], (5, "ExecutionAborted", None)])) == [("A", FAILED, 0)]

@@ -195,7 +195,8 @@ class Visits:
             if one.status == RUNNING and one.kind == kind:
                 return one
             beside += one.inner
-        return visit
+        # One that a redrive has continued without an event: it is cut off again.
+        return next((one for one in self._cut_off if one.kind == kind), visit)
 
     def _try(self, visit: Visit, event: Event, kind: str, at_ms: int) -> Visit:
         """Takes the begin of a try: the first, a retry, or that of a redrive."""
