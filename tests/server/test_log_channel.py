@@ -11,9 +11,9 @@ import pytest
 from batchyard.core.model.deliveries import Message
 from batchyard.server.deliveries.log_channel import LogChannel, log_event, stream_of
 from batchyard.server.deliveries.sender import ARRIVED, Outcome
-from batchyard.store.logs.log_database import open_for_reading
 from batchyard.store.logs.log_records import LogEvent
 from batchyard.store.logs.log_writer import LogWriter
+from batchyard.store.sqlite.side_files import open_for_reading
 
 NOW_MS = 1_764_000_000_000
 MORE = '{"timestamp": 5, "message": "text", "more": 1}'

@@ -14,8 +14,8 @@ import pytest
 from batchyard.core.model.executions import HistoryEvent, Logging
 from batchyard.server.workflows import history_logs
 from batchyard.server.workflows.history_logs import HistoryLogs, is_logged
-from batchyard.store.logs.log_database import open_for_reading
 from batchyard.store.logs.log_writer import LogWriter, NotWritten
+from batchyard.store.sqlite.side_files import open_for_reading
 from batchyard.workflows.commands import LogHistory
 from tests.loop.test_loop import settle
 

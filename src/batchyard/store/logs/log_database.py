@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
-from batchyard.store.budgets import is_spent
-from batchyard.store.errors import StoreError, StoreMismatch
-from batchyard.store.sqlite.connections import BUSY_SECONDS, STEPS_BETWEEN_LOOKS, create_private
+from batchyard.store.sqlite import side_files
 
 VERSION = 1
-WRITER_CACHE_KIB = 4096
-READER_CACHE_KIB = 1024
 CHECKPOINT_PAGES = 4000  # of the write-ahead log; 16 MiB, as in the store of jobs
 
 # `groups`: rows of those that were created, or of which more is known than that a job names them.
@@ -62,35 +57,18 @@ CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT RO
 """
 
 
+PRAGMAS = (
+    "auto_vacuum=INCREMENTAL",  # of a new file: room of old events is given back
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a commit that returned survives a loss of power
+    f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+)
+UNUSABLE = (
+    "The log events in {path} cannot be used ({error}). Move the file away to begin without them; jobs and their "
+    "output are not in it."
+)
+
+
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """Opens the file, made where there is none. Transactions are the caller's. Raises StoreError."""
-    create_private(path)
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: room of old events is given back
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")  # a commit that returned survives a loss of power
-        connection.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
-        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if not found:
-            connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
-    except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"The log events in {path} cannot be used ({error}). Move the file away to begin without them; jobs and "
-            "their output are not in it."
-        ) from error
-    if found > VERSION:
-        connection.close()
-        raise StoreMismatch(f"{path} was written by a newer version: use that one, or move the file away.")
-    return connection
-
-
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Opens the file that a writer has made. Queries end with sqlite3.OperationalError in a `time_budget` that is used
-    up."""
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
-    connection.set_progress_handler(is_spent, STEPS_BETWEEN_LOOKS)
-    return connection
+    return side_files.open_for_writing(path, SCHEMA, VERSION, PRAGMAS, UNUSABLE)

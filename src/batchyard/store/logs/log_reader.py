@@ -16,8 +16,8 @@ from batchyard.store.budgets import OutOfTime, check_time, is_spent
 from batchyard.store.cursors import MAX_INTEGER
 from batchyard.store.logs import log_tables
 from batchyard.store.logs.chunks import unpack
-from batchyard.store.logs.log_database import open_for_reading
 from batchyard.store.logs.log_records import StoredEvent, WrittenGroup, WrittenStream
+from batchyard.store.sqlite.side_files import open_for_reading
 from batchyard.store.tables import TEXT_END
 
 Position = tuple[int, int]  # (at_ms, sequence) of an event: the order within a stream

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from batchyard.evaluators.metrics.samples import Samples, merged
 from batchyard.store.metrics.blocks import packed_point, unpacked_block, unpacked_point
-from batchyard.store.metrics.metric_database import open_for_reading, open_for_writing
+from batchyard.store.metrics.metric_database import open_for_writing
 from batchyard.store.metrics.series import Datum, Dimensions, Series, StoredSeries, dimensions_in, dimensions_text
 from batchyard.store.metrics.transaction import Transaction
 from batchyard.store.metrics.upkeep import BLOCK_SECONDS, HOUR, KEPT_SECONDS, MINUTE, MINUTES_OF, Upkeep
+from batchyard.store.sqlite.side_files import open_for_reading
 
 MAX_SERIES = 100_000  # their names are in memory; a job's id as a dimension would make them without end
 LAST_SEEN_SECONDS = 3600  # how old the time of a series may be before it is written again
