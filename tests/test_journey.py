@@ -22,6 +22,10 @@ ELSEWHERE = (
     "engines.log_file.",  # of the supervisor's process
     "engines.docker.",  # of jobs that are containers
     "server.http.job_listener.",  # for containers on networks of their own
+    "server.settings.certificates.",  # of a server with a certificate
+    "server.http.tls.",
+    "server.http.loopback_listener",
+    "wire.forms.",  # of services that speak in forms, as SNS does
 )
 # Records and the types of seams: they are data, or implemented elsewhere, and have no functions of their own to call.
 DATA = {

@@ -231,7 +231,7 @@ def test_what_is_shown_is_printable_and_tells_what_there_was(text: str) -> None:
 
 
 # Who else may touch the streams: its frames are another program's terminal, which somebody asked for.
-PASSES_BYTES = {"execution.py"}
+PASSES_BYTES = {"execution.py", "worker.py"}  # to a terminal as they are; to the process that asked
 WRITES_DOCS = {"reference.py", "compatibility.py"}  # `make docs`, not a command of the product
 PRINTERS = [
     *sorted((SOURCE / "cli").rglob("*.py")),

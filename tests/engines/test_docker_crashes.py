@@ -370,7 +370,8 @@ def remove(docker: DockerHarness, attempt_id: str) -> Any:
     return docker.daemon.json("DELETE", f"/containers/batchyard-{attempt_id}", {"force": "1"})
 
 
-def test_a_container_of_another_service_is_not_adopted(docker: DockerHarness) -> None:
+def test_a_container_of_another_service_is_not_adopted(docker: DockerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_run_module, "NAME_TAKEN_SECONDS", 1.0)  # so long is a name waited for
     launch = launch_of(docker.exits(0), "d" * 32)
     body = {"Image": IMAGE, "Cmd": ["true"], "Labels": labels("another", launch.attempt_id)}
     docker.daemon.json("POST", "/containers/create", {"name": f"batchyard-{launch.attempt_id}"}, body)

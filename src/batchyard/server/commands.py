@@ -13,7 +13,7 @@ import typer
 
 from batchyard.cli.endpoint import URL_VARIABLES
 from batchyard.cli.terminal_output import print_json
-from batchyard.cli.usage import Application
+from batchyard.cli.usage import Application, decimal_number
 from batchyard.server.admin.terminal import EXIT_DAMAGED, EXIT_USAGE, Failure, leave, say
 from batchyard.server.settings.config import SettingError, Settings, load
 from batchyard.server.settings.paths import PathError, Paths, make_private, paths_of
@@ -155,13 +155,19 @@ def join(
         typer.Option(
             "--expires-at",
             metavar="SECONDS",
+            parser=decimal_number(0),
             help="When this machine is taken away, in seconds since the epoch.",
             envvar="BATCHYARD_JOIN_EXPIRES_AT",
         ),
     ] = 0.0,
     drain_seconds: Annotated[
         float,
-        typer.Option("--drain-seconds", metavar="SECONDS", help="At SIGTERM jobs are stopped, with so long to end."),
+        typer.Option(
+            "--drain-seconds",
+            metavar="SECONDS",
+            parser=decimal_number(0),
+            help="At SIGTERM jobs are stopped, with so long to end.",
+        ),
     ] = 0.0,
 ) -> None:
     """Let this machine run jobs of a server, in the foreground. Nothing but this program is needed here, and no root.
