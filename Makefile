@@ -34,12 +34,13 @@ test: setup ## run every test in a random order, WORKERS at a time (default 3: m
 kill: setup ## kill server and supervisor KILLS times each (default 300) while clients submit
 	@BATCHYARD_KILLS=$(KILLS) $(RUN) -m pytest tests/kill/test_kill.py tests/kill/test_nodes.py tests/kill/test_consumables.py tests/kill/test_executions.py $(ARGS)
 
-hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600), changed state machines, all MPIs, every link of the console
+hunt: setup ## look for bugs: SEEDS simulated worlds (default 1000) from FROM on (500), then SECONDS of hostile requests (600), changed state machines, all MPIs, every link and picture of the console, a real Slurm
 	@$(RUN) -m batchyard.simulator --seeds $(FROM)..$$(($(FROM) + $(SEEDS) - 1))
 	@$(RUN) -m tests.hostile.fuzzer --seconds $(SECONDS) $(ARGS)
 	@$(RUN) -m tests.evaluators.states.definition_mutations --count 10000
 	@BATCHYARD_QUERY_EXAMPLES=5000 $(RUN) -m pytest -n0 tests/evaluators/insights/test_batches.py
 	@BATCHYARD_ALL_MPI=1 $(RUN) -m pytest tests/server/test_pypi_mpi.py
+	@BATCHYARD_HUNT=1 $(RUN) -m pytest tests/hosts tests/bench/test_scale.py tests/browser
 	@$(RUN) -m tests.browser.crawl
 
 lint: setup ## check style, format and types

@@ -4,6 +4,7 @@ Ctrl-C is what it is on a terminal, however the tests were started."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -24,7 +25,23 @@ LONG_FILES = (
     "tests/test_examples_in_docs.py",
     "tests/engines/test_docker_crashes.py",
     "tests/server/test_docker_networks.py",
+    "tests/browser/test_console.py",
+    "tests/kill/test_docker.py",
+    "tests/server/test_process.py",
+    "tests/server/test_damage.py",
+    "tests/test_examples.py",
+    "tests/upgrade/test_upgrade.py",
 )
+# `make hunt` alone runs them, or who names them: `make test` has 15 minutes.
+HUNTED_FILES = (
+    "bench/test_scale.py",
+    "browser/test_pictures.py",
+    "browser/test_scale.py",
+    "hosts/test_host_network.py",
+    "hosts/test_slurm_cluster.py",
+    "hosts/test_slurm_commands.py",
+)
+collect_ignore = [] if "BATCHYARD_HUNT" in os.environ else list(HUNTED_FILES)
 
 
 @pytest.hookimpl(trylast=True)
