@@ -108,6 +108,9 @@ def _tasks(work: Work) -> dict[str, Any]:
 def _logs(work: Work) -> dict[str, Any]:
     logs = work.client("logs")
     found: dict[str, Any] = {"DescribeLogGroups": logs.describe_log_groups()}
+    # Where a minute ends meanwhile, its performance log events are there afterwards, and their groups.
+    groups = found["DescribeLogGroups"]["logGroups"]
+    groups[:] = [group for group in groups if not group["logGroupName"].startswith("/aws/ecs/containerinsights/")]
     for group in found["DescribeLogGroups"]["logGroups"]:
         name = group["logGroupName"]
         found[f"DescribeLogStreams {name}"] = streams = logs.describe_log_streams(logGroupName=name)
